@@ -22,9 +22,9 @@ const MaxBeside = 8
 // The zero Frame is not usable; call [Frame.Reset].
 type Frame struct {
 	buf     []byte
-	rest    int    // index into Data() of what follows the addresses and taken-off tags
-	nbeside uint8  // tags[nbeside-1] is the outermost
-	hops    uint8  // crossings of patches
+	rest    int   // index into Data() of what follows the addresses and taken-off tags
+	nbeside uint8 // tags[nbeside-1] is the outermost
+	hops    uint8 // crossings of patches
 	off     Offload
 	tags    [MaxBeside]Tag
 }
@@ -34,10 +34,7 @@ type Frame struct {
 // bytes, else 0. buf stays the caller's; f is valid as long as buf is.
 func (f *Frame) Reset(buf []byte, tag Tag, off Offload) {
 	f.buf, f.rest, f.hops = buf, AddrLen, 0
-	// A verified checksum is a hint for hardware that received it; on the
-	// way out the kernel wants NeedsCsum or nothing.
-	f.off = off
-	f.off.Flags &^= DataValid
+	f.off = off.normal()
 	f.nbeside = 0
 	if tag != 0 {
 		f.tags[0], f.nbeside = tag, 1
@@ -175,7 +172,7 @@ func (f *Frame) shifted(n int) Offload {
 		o.CsumStart = uint16(int(o.CsumStart) + n)
 	}
 	if o.IsGSO() {
-		o.HdrLen = uint16(max(0, int(o.HdrLen)+n))
+		o.HdrLen = uint16(min(max(0, int(o.HdrLen)+n), 1<<16-1))
 	}
 	return o
 }
@@ -197,9 +194,9 @@ func (f *Frame) Whole(outer Tag) []byte {
 
 // SegmentLen returns the length on the wire of the longest frame that the copy
 // with outer put on becomes once it is segmented: its own where it is no
-// super-frame. tagged says whether its outermost type is a tag's.
-func (f *Frame) SegmentLen(outer Tag) (n int, tagged bool) {
-	n, tagged = f.Len(), outer != 0 || IsTPID(f.OuterType())
+// super-frame.
+func (f *Frame) SegmentLen(outer Tag) int {
+	n := f.Len()
 	if f.off.IsGSO() {
 		header, _ := f.segmentHeader()
 		n = min(n, header-f.rest+AddrLen+int(f.nbeside)*TagLen+int(f.off.GSOSize))
@@ -207,5 +204,15 @@ func (f *Frame) SegmentLen(outer Tag) (n int, tagged bool) {
 	if outer != 0 {
 		n += TagLen
 	}
-	return n, tagged
+	return n
+}
+
+// TagsLen returns how many octets of tags the copy with outer put on has at
+// its front, beside and in the bytes.
+func (f *Frame) TagsLen(outer Tag) int {
+	n := f.typeEnd(f.Data()) - TypeLen - f.rest + int(f.nbeside)*TagLen
+	if outer != 0 {
+		n += TagLen
+	}
+	return n
 }

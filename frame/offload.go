@@ -27,6 +27,9 @@ const (
 // into thousands.
 const minGSOSize = 64
 
+// maxCsumStart leaves room for the tags that a frame can gain on its way.
+const maxCsumStart = 1<<16 - 1 - (MaxBeside+1)*TagLen
+
 // Offload is a virtio-net header: what of the frame is left for the receiver
 // (or its hardware) to do. Its offsets count from the first octet of the frame
 // as it was received.
@@ -63,6 +66,21 @@ func (o Offload) Put(b []byte) {
 	binary.NativeEndian.PutUint16(b[8:], o.CsumOffset)
 }
 
+// normal returns o without what means nothing: the kernel measures some fields
+// (hdr_len against the length) even where no flag makes them count.
+func (o Offload) normal() Offload {
+	// A verified checksum is a hint for hardware that received it; on the
+	// way out the kernel wants NeedsCsum or nothing.
+	o.Flags &^= DataValid
+	if o.Flags&NeedsCsum == 0 {
+		o.CsumStart, o.CsumOffset = 0, 0
+	}
+	if o.GSOType == GSONone {
+		o.HdrLen, o.GSOSize = 0, 0
+	}
+	return o
+}
+
 // IsGSO reports whether the frame stands for several.
 func (o Offload) IsGSO() bool { return o.GSOType != GSONone }
 
@@ -74,7 +92,12 @@ func (o Offload) valid(n, l2 int) bool {
 	}
 	if o.Flags&NeedsCsum != 0 {
 		start, field := int(o.CsumStart), int(o.CsumStart)+int(o.CsumOffset)
-		if start < l2 || field+2 > n {
+		if start < l2 || start > maxCsumStart || field+2 > n {
+			return false
+		}
+		// What virtio_net_hdr_to_skb in linux/virtio_net.h and the
+		// kernel's segmentation insist on.
+		if o.IsGSO() && int(o.CsumOffset) != o.l4checksum() {
 			return false
 		}
 	}

@@ -47,6 +47,14 @@ func (f *Frame) segmentHeader() (end int, tunnel bool) {
 	return end, tunnel
 }
 
+// l4checksum returns where in layer 4 a super-frame's type has the checksum.
+func (o Offload) l4checksum() int {
+	if o.GSOType == GSOUDPL4 {
+		return 6
+	}
+	return 16
+}
+
 // l4proto returns the IP protocol that a super-frame's type is about.
 func (o Offload) l4proto() uint8 {
 	if o.GSOType == GSOUDPL4 {
