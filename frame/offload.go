@@ -42,6 +42,9 @@ type Offload struct {
 	CsumOffset uint16
 }
 
+// Unusable is an offload header that no frame passes [Frame.Check] with.
+var Unusable = Offload{GSOType: 0xff}
+
 // GetOffload reads a header from the first OffloadLen octets of b.
 func GetOffload(b []byte) Offload {
 	_ = b[OffloadLen-1]

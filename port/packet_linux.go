@@ -1,0 +1,172 @@
+package port
+
+import (
+	"fmt"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vswitch/vswitch/frame"
+)
+
+// packetBuffer is the receive buffer of a packet socket in octets. A 64 KiB
+// super-frame is charged with some 70 KiB; this holds what arrives while the
+// worker serves other ports, and no more than a few milliseconds of it.
+const packetBuffer = 8 << 20
+
+// packetDevice is the network side of a device: a packet socket. See packet(7)
+// and net/packet/af_packet.c.
+type packetDevice struct {
+	fd int
+}
+
+// newPacketDevice opens the device with that ifindex in the namespace of the
+// calling thread. promisc asks for frames to any address, which a veth or TAP
+// delivers unasked.
+func newPacketDevice(ifindex int, promisc bool) (Device, error) {
+	// Protocol 0 receives nothing until bind, so that no frame of another
+	// device slips in.
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open a packet socket (needs CAP_NET_RAW): %w", err)
+	}
+	d := &packetDevice{fd}
+	if err := d.setup(ifindex, promisc); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("set up the packet socket on device %d: %w", ifindex, err)
+	}
+	return d, nil
+}
+
+func (d *packetDevice) setup(ifindex int, promisc bool) error {
+	for _, o := range []struct {
+		level, name, value int
+	}{
+		{unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1},               // before bind: sizes the link header
+		{unix.SOL_PACKET, unix.PACKET_AUXDATA, 1},                // the tag that the kernel took off
+		{unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1},        // not our own transmissions
+		{unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, packetBuffer / 2}, // the kernel doubles it
+	} {
+		if err := unix.SetsockoptInt(d.fd, o.level, o.name, o.value); err != nil {
+			return fmt.Errorf("socket option %d: %w", o.name, err)
+		}
+	}
+	if promisc {
+		// A membership ends with the socket, so that a crash leaves no
+		// device promiscuous.
+		mreq := unix.PacketMreq{Ifindex: int32(ifindex), Type: unix.PACKET_MR_PROMISC}
+		if err := unix.SetsockoptPacketMreq(d.fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &mreq); err != nil {
+			return fmt.Errorf("promiscuous mode: %w", err)
+		}
+	}
+	all := uint16(unix.ETH_P_ALL<<8 | unix.ETH_P_ALL>>8)
+	return unix.Bind(d.fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: ifindex})
+}
+
+func (d *packetDevice) FD() int { return d.fd }
+
+func (d *packetDevice) Receive(io *IO) ([]frame.Frame, error) {
+	if d.fd < 0 {
+		return nil, ErrGone
+	}
+	n, errno := io.mmsg.recvmmsg(d.fd, io.expect)
+	switch errno {
+	case 0:
+	case unix.EAGAIN, unix.EINTR, unix.ENETDOWN:
+		// ENETDOWN is said once when the device goes down or away. Which
+		// of both, netlink tells.
+		return nil, nil
+	default:
+		return nil, gone(errno)
+	}
+	bytes := 0
+	for i := range n {
+		length, tag, cut := io.mmsg.received(i)
+		b := io.buffers[i][:max(length, frame.OffloadLen)]
+		off := frame.GetOffload(b)
+		if cut {
+			// Longer than 64 KiB, which no offload header can describe.
+			off = frame.Unusable
+		}
+		io.frames[i].Reset(b, tag, off)
+		bytes += length
+	}
+	io.adapt(n, bytes)
+	return io.frames[:n], nil
+}
+
+func (d *packetDevice) Transmit(io *IO, copies []Copy) (sent Sent, err error) {
+	if d.fd < 0 {
+		return Sent{Failed: uint64(len(copies))}, ErrGone
+	}
+	for i, c := range copies {
+		io.mmsg.gather(i, c, &io.heads[i])
+	}
+	// A call ends at the first message that is refused; the next call starts
+	// with that one and says why.
+	for at := 0; at < len(copies); {
+		n, errno := io.mmsg.sendmmsg(d.fd, at, len(copies))
+		for _, c := range copies[at : at+n] {
+			sent.taken(c)
+		}
+		at += n
+		if errno == 0 && n > 0 {
+			continue
+		}
+		if e := sent.refused(errno); e != nil {
+			err = e
+		}
+		at++
+	}
+	return sent, err
+}
+
+func (d *packetDevice) Close() error {
+	if d.fd < 0 {
+		return nil
+	}
+	fd := d.fd
+	d.fd = -1
+	return unix.Close(fd)
+}
+
+// RxDrops implements [RxDropCounter]. The kernel sets its count to zero when
+// it is read.
+func (d *packetDevice) RxDrops() uint64 {
+	if d.fd < 0 {
+		return 0
+	}
+	st, err := unix.GetsockoptTpacketStats(d.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
+	if err != nil {
+		return 0
+	}
+	return uint64(st.Drops)
+}
+
+// taken counts a copy that the device took.
+func (s *Sent) taken(c Copy) {
+	s.Frames++
+	s.Bytes += uint64(c.Frame.Len())
+	if c.Tag != 0 {
+		s.Bytes += frame.TagLen
+	}
+}
+
+// refused counts a copy that the kernel did not take. It returns an error when
+// the kernel would take no other one either.
+func (s *Sent) refused(errno syscall.Errno) error {
+	switch errno {
+	case unix.EMSGSIZE, unix.E2BIG:
+		s.TooBig++
+	case unix.ENOBUFS, unix.EAGAIN, unix.ENOMEM:
+		s.Full++
+	case unix.ENXIO, unix.ENODEV, unix.EBADFD, unix.EBADF:
+		s.Failed++
+		return gone(errno)
+	default: // ENETDOWN and EIO while the device is down, EINVAL, ...
+		s.Failed++
+	}
+	return nil
+}
+
+func gone(errno syscall.Errno) error { return fmt.Errorf("%w: %w", ErrGone, errno) }
