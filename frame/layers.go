@@ -54,24 +54,33 @@ func network(data []byte, at int, etherType uint16) (proto uint8, l4 int, ok boo
 		}
 		proto, l4 = data[at+6], at+ipv6Len
 		for range maxExtensions {
-			unit, more := 8, 1
-			switch proto {
-			case protoHopOpts, protoRouting, protoDestOpts:
-			case protoAuth:
-				unit, more = 4, 2 // RFC 4302, section 2.2
-			default:
+			next, n := extension(data[l4:], proto)
+			if n == 0 {
 				return proto, l4, true
 			}
-			if l4+8 > len(data) {
-				return 0, 0, false
-			}
-			next := data[l4]
-			l4 += (int(data[l4+1]) + more) * unit
+			proto, l4 = next, l4+n
 			if l4 > len(data) {
 				return 0, 0, false
 			}
-			proto = next
 		}
 	}
 	return 0, 0, false
+}
+
+// extension returns the length of the IPv6 extension header proto that b starts
+// with, and what follows it. n is 0 where proto is none, and more than len(b)
+// where it is cut off.
+func extension(b []byte, proto uint8) (next uint8, n int) {
+	unit, more := 8, 1
+	switch proto {
+	case protoHopOpts, protoRouting, protoDestOpts:
+	case protoAuth:
+		unit, more = 4, 2 // RFC 4302, section 2.2
+	default:
+		return 0, 0
+	}
+	if len(b) < 8 {
+		return 0, len(b) + 1
+	}
+	return b[0], (int(b[1]) + more) * unit
 }

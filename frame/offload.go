@@ -69,6 +69,22 @@ func (o Offload) Put(b []byte) {
 	binary.NativeEndian.PutUint16(b[8:], o.CsumOffset)
 }
 
+// l4proto returns the IP protocol that a super-frame's type is about.
+func (o Offload) l4proto() uint8 {
+	if o.GSOType == GSOUDPL4 {
+		return protoUDP
+	}
+	return protoTCP
+}
+
+// l4checksum returns where in layer 4 a super-frame's type has the checksum.
+func (o Offload) l4checksum() int {
+	if o.GSOType == GSOUDPL4 {
+		return 6
+	}
+	return 16
+}
+
 // normal returns o without what means nothing: the kernel measures some fields
 // (hdr_len against the length) even where no flag makes them count.
 func (o Offload) normal() Offload {
