@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Request asks the guest to run a program, or to kill one that runs.
+type request struct {
+	ID   int      `json:"id"`
+	Argv []string `json:"argv"`
+	Kill bool     `json:"kill"`
+}
+
+// reply tells of its end. The one with ID 0 says that the guest is up.
+type reply struct {
+	ID     int    `json:"id"`
+	Stdout string `json:"stdout"`
+	Stderr string `json:"stderr"`
+	Code   int    `json:"code"`
+}
+
+// serve is process 1 of a guest: it brings the machine up and runs what comes
+// over the virtio-serial port, each command on its own, until the end.
+func serve() error {
+	if err := boot(); err != nil {
+		return err
+	}
+	port, err := openPort()
+	if err != nil {
+		return err
+	}
+	var mu sync.Mutex // guards running, and writing to port
+	running := map[int]*exec.Cmd{}
+	answer := func(r reply) {
+		mu.Lock()
+		defer mu.Unlock()
+		delete(running, r.ID)
+		if err := json.NewEncoder(port).Encode(r); err != nil {
+			fmt.Fprintln(os.Stderr, "agent:", err)
+		}
+	}
+	answer(reply{})
+	lines := bufio.NewScanner(port)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var req request
+		if err := json.Unmarshal(lines.Bytes(), &req); err != nil {
+			return err
+		}
+		if req.Kill {
+			mu.Lock()
+			if cmd := running[req.ID]; cmd != nil {
+				_ = cmd.Process.Kill()
+			}
+			mu.Unlock()
+			continue
+		}
+		cmd := exec.Command(req.Argv[0], req.Argv[1:]...)
+		var stdout, stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		if err := cmd.Start(); err != nil {
+			answer(reply{ID: req.ID, Stderr: err.Error() + "\n", Code: 127})
+			continue
+		}
+		mu.Lock()
+		running[req.ID] = cmd
+		mu.Unlock()
+		go func() {
+			err := cmd.Wait()
+			r := reply{ID: req.ID, Stdout: stdout.String(), Stderr: stderr.String()}
+			if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+				r.Code = exit.ExitCode()
+			} else if err != nil {
+				r.Code, r.Stderr = 126, r.Stderr+err.Error()
+			}
+			answer(r)
+		}()
+	}
+	return lines.Err()
+}
+
+// boot mounts what programs expect and loads the modules in the order that the
+// builder of the image found.
+func boot() error {
+	for _, m := range []struct{ fs, at string }{{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}} {
+		if err := unix.Mount(m.fs, m.at, m.fs, 0, ""); err != nil {
+			return fmt.Errorf("mount %s: %w", m.at, err)
+		}
+	}
+	order, err := os.ReadFile("/modules/order")
+	if err != nil {
+		return err
+	}
+	for name := range strings.Lines(string(order)) {
+		if err := loadModule("/modules/" + strings.TrimSpace(name)); err != nil {
+			return err
+		}
+	}
+	if err := os.Setenv("PATH", "/bin:/"); err != nil {
+		return err
+	}
+	return exec.Command("/bin/ip", "link", "set", "lo", "up").Run()
+}
+
+func loadModule(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.FinitModule(int(f.Fd()), "", 0); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("load %s: %w", path, err)
+	}
+	return nil
+}
+
+// openPort opens the first virtio-serial port, which the driver makes a moment
+// after its module is loaded.
+func openPort() (*os.File, error) {
+	for deadline := time.Now().Add(patience); ; {
+		f, err := os.OpenFile("/dev/vport0p1", os.O_RDWR, 0)
+		if err == nil || time.Now().After(deadline) {
+			return f, err
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func powerOff() {
+	unix.Sync()
+	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
+}

@@ -1,0 +1,164 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// ShutdownTime is how long vswitchd may take to go.
+const ShutdownTime = 2 * time.Second
+
+// Daemon is vswitchd on a host; there may be more than one: [Host.Second].
+type Daemon struct {
+	h        *Host
+	Socket   string
+	StateDir string
+	p        *Process // nil before the first start
+	log      string   // of those before p
+}
+
+// Start starts vswitchd and waits until it answers.
+func (d *Daemon) Start(flags ...string) {
+	h := d.h
+	h.t.Helper()
+	d.Launch(flags...)
+	h.Eventually(0, func() error {
+		if !d.p.Running() {
+			h.t.Fatalf("vswitchd ended as soon as it was started:\n%s", d.Log())
+		}
+		c, err := net.Dial("unix", d.Socket)
+		if err != nil {
+			return fmt.Errorf("vswitchd does not answer: %w", err)
+		}
+		return c.Close()
+	})
+	if r := d.vsctl("version"); r.Code != 0 {
+		h.t.Fatalf("vsctl version: exit %d\n%s", r.Code, r.Output())
+	}
+}
+
+// Launch starts vswitchd and waits for nothing.
+func (d *Daemon) Launch(flags ...string) *Process {
+	h := d.h
+	h.t.Helper()
+	if d.p != nil {
+		if d.p.Running() {
+			h.t.Fatal("vswitchd runs already")
+		}
+		d.log = d.Log()
+	}
+	argv := []string{vswitchdPath(h.t, h.has(Fast)), "--socket", d.Socket, "--state-dir", d.StateDir}
+	// A report of a race must not change what the story is about: it goes on,
+	// and is found in the log when the daemon ends.
+	p, err := h.start("", []string{"GORACE=halt_on_error=0 exitcode=66"}, append(argv, flags...)...)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.mu.Lock()
+	h.processes = append(h.processes, p)
+	h.mu.Unlock()
+	d.p = p
+	return p
+}
+
+// Second returns another instance, with a socket and a state of its own, that
+// is not started yet.
+func (h *Host) Second(name string) *Daemon {
+	d := &Daemon{h: h, Socket: h.Path(name + ".sock"), StateDir: h.Path(name + ".state")}
+	h.onClose(func() { d.endOfTest() })
+	return d
+}
+
+// Running reports whether the daemon has been started and has not ended.
+func (d *Daemon) Running() bool { return d.p != nil && d.p.Running() }
+
+// Pid returns the daemon's process ID.
+func (d *Daemon) Pid() int { return d.p.Pid }
+
+// Process returns the daemon's process, for signals.
+func (d *Daemon) Process() *Process { return d.p }
+
+// Log returns what all daemons of this instance have logged.
+func (d *Daemon) Log() string {
+	if d.p == nil {
+		return d.log
+	}
+	return d.log + d.p.Output()
+}
+
+// Kill9 takes the daemon away without warning.
+func (d *Daemon) Kill9() {
+	d.h.t.Helper()
+	d.p.Kill()
+}
+
+// MustCleanShutdown ends the daemon with SIGTERM: it must go within
+// [ShutdownTime], with exit status 0, without a race reported, and none of the
+// devices that it made may be left.
+func (d *Daemon) MustCleanShutdown() {
+	h := d.h
+	h.t.Helper()
+	made := d.devices()
+	begin := time.Now()
+	d.p.Signal(syscall.SIGTERM)
+	limit := ShutdownTime
+	if !h.has(Fast) {
+		limit *= 3 // the race detector's price
+	}
+	r := d.p.Wait(h.t, Patience)
+	if took := time.Since(begin); took > limit {
+		h.t.Errorf("vswitchd took %v to end, want at most %v", took.Round(time.Millisecond), limit)
+	}
+	if r.Code != 0 {
+		h.t.Errorf("vswitchd ended with status %d, want 0", r.Code)
+	}
+	d.checkRaces()
+	links := h.Links()
+	for _, dev := range made {
+		if l, ok := links[dev]; ok {
+			h.t.Errorf("device %s is left after vswitchd has ended: %+v", dev, l)
+		}
+	}
+	if _, err := os.Stat(d.Socket); err == nil {
+		h.t.Errorf("socket %s is left after vswitchd has ended", d.Socket)
+	}
+}
+
+// devices returns the names of devices in the host that the daemon made.
+func (d *Daemon) devices() (made []string) {
+	r := d.vsctl("--timeout", "5s", "-j", "port", "list")
+	var ports []Port
+	if r.Code != 0 || json.Unmarshal([]byte(r.Stdout), &ports) != nil {
+		return nil // a test may have left a daemon that cannot answer
+	}
+	for _, p := range ports {
+		if p.Device != "" && p.Kind != "dev" {
+			made = append(made, p.Device)
+		}
+	}
+	return made
+}
+
+func (d *Daemon) checkRaces() {
+	d.h.t.Helper()
+	if log := d.Log(); strings.Contains(log, "DATA RACE") {
+		d.h.t.Errorf("the race detector reports:\n%s", log[strings.Index(log, "WARNING: DATA RACE"):])
+	}
+}
+
+// endOfTest ends a daemon that the test left running.
+func (d *Daemon) endOfTest() {
+	switch {
+	case d.p == nil:
+	case d.p.Running():
+		d.p.Signal(syscall.SIGCONT) // where a test has stopped it
+		d.MustCleanShutdown()
+	default:
+		d.checkRaces()
+	}
+}
