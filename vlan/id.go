@@ -27,13 +27,21 @@ func ParseID(s string) (ID, error) {
 	return ID(v), err
 }
 
-// parseVID reads a number from lowest to 4094, written with digits alone.
+// parseVID reads a number from lowest to 4094, written with digits alone and no
+// leading zeros: somebody who writes 010 may mean 8.
 func parseVID(s string, lowest uint16) (uint16, error) {
-	// ParseUint would take an underscore nowhere and a sign never in base
-	// 10, but leading zeros: somebody who writes 010 may mean 8.
 	v, err := strconv.ParseUint(s, 10, 16)
 	if err != nil || len(s) > 1 && s[0] == '0' || v < uint64(lowest) || v > uint64(MaxID) {
-		return 0, fmt.Errorf("%q is not a VLAN: write a number from %d to %d", s, lowest, MaxID)
+		return 0, fmt.Errorf("%s is not a VLAN: write a number from %d to %d", quote(s), lowest, MaxID)
 	}
 	return uint16(v), nil
+}
+
+// quote quotes s for a message, which a person is to read to its end.
+func quote(s string) string {
+	const most = 80
+	if len(s) > most {
+		return fmt.Sprintf("%q…", s[:most])
+	}
+	return strconv.Quote(s)
 }

@@ -109,7 +109,7 @@ func ParseSet(s string, lowest uint16) (Set, error) {
 
 func (s *Set) parseItem(item, list string, lowest uint16) error {
 	if item == "" {
-		return fmt.Errorf("%q has an empty place: write VLANs and ranges with one comma between them, such as 10,20-30", list)
+		return fmt.Errorf("the list %s has an empty place: write VLANs and ranges with one comma between them, such as 10,20-30", quote(list))
 	}
 	from, to, isRange := strings.Cut(item, "-")
 	lo, err := parseVID(from, lowest)
@@ -123,11 +123,11 @@ func (s *Set) parseItem(item, list string, lowest uint16) error {
 		}
 	}
 	if lo > hi {
-		return fmt.Errorf("the range %s is reversed: write %d-%d", item, hi, lo)
+		return fmt.Errorf("the range %s is reversed: write %d-%d", quote(item), hi, lo)
 	}
 	for vid := lo; vid <= hi; vid++ {
 		if s.Contains(vid) {
-			return fmt.Errorf("%q names VLAN %d twice: name each VLAN once", list, vid)
+			return fmt.Errorf("the list %s names VLAN %d twice: name each VLAN once", quote(list), vid)
 		}
 		s.Add(vid)
 	}
@@ -138,5 +138,5 @@ func inList(err error, item, list string) error {
 	if item == list {
 		return err
 	}
-	return fmt.Errorf("in %q: %w", list, err)
+	return fmt.Errorf("in the list %s: %w", quote(list), err)
 }
