@@ -1,0 +1,81 @@
+package fdb
+
+// SetSize sets how many dynamic entries there may be; 0 is [DefaultSize]. Where
+// there are more, they are evicted as newcomers would evict them.
+func (t *Table) SetSize(n int) {
+	t.control.Lock()
+	defer t.control.Unlock()
+	n = clampSize(n)
+	t.mu.Lock()
+	same := n == t.size
+	t.size = min(n, t.size) // a bigger store first
+	t.mu.Unlock()
+	if same {
+		return
+	}
+	for t.evictOverSize() {
+	}
+	t.rebuild(n, max(t.reserve, reserveFor(n)))
+}
+
+// evictOverSize removes one dynamic entry where there are too many.
+func (t *Table) evictOverSize() (more bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.standing[Dynamic] <= t.size {
+		return false
+	}
+	settle := sweepSettle
+	t.makeRoomLocked(nil, t.clock, &settle)
+	return true
+}
+
+// growReserve makes room for one more static or filter entry. The caller holds
+// control, under which alone reserve and their number grow.
+func (t *Table) growReserve() {
+	t.mu.Lock()
+	full := t.standing[Static]+t.standing[Filter] >= t.reserve
+	t.mu.Unlock()
+	if full {
+		t.rebuild(t.size, 2*t.reserve)
+	}
+}
+
+// rebuild moves all entries to a new store. The caller holds control. Workers
+// go on looking up and renewing in the old store until the new one is complete.
+func (t *Table) rebuild(size, reserve int) {
+	st := newStore(size + reserve)
+	lists := newCrowd(size)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	old := t.store.Load()
+	t.ports.each(func(p *portState) { p.root = 0 })
+	for r := ref(1); r <= old.refs(); r++ {
+		if k := old.keyLocked(r); k != 0 {
+			v := old.slot(r).load()
+			at := st.insertLocked(k, v)
+			if v.kind() == Dynamic {
+				p := t.ports.get(v.port())
+				p.root = st.ages.push(p.root, at, old.ages[r].stamp)
+			}
+		}
+	}
+	t.store.Store(st)
+	// Those who renewed an entry in the old store after it was copied either
+	// see now that it was replaced, and renew in the new one, or are seen here.
+	for r := ref(1); r <= old.refs(); r++ {
+		if k := old.keyLocked(r); k != 0 {
+			st.catchUp(k, old.slot(r).load())
+		}
+	}
+	t.size, t.reserve = size, reserve
+	t.crowd = t.crowd.into(lists)
+}
+
+// catchUp renews k as in v.
+func (st *store) catchUp(k key, v value) {
+	s, w := st.find(k)
+	for w.seen() < v.seen() && !s.replace(w, w.at(v.seen())) {
+		w = s.load()
+	}
+}
