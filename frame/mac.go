@@ -12,7 +12,7 @@ type MAC [6]byte
 var Broadcast = MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 
 // ParseMAC reads an address written as six octets in hexadecimal, separated
-// by colons or dashes.
+// by colons or dashes, or as three groups of four digits separated by dots.
 func ParseMAC(s string) (MAC, error) {
 	hw, err := net.ParseMAC(s)
 	if err != nil || len(hw) != len(MAC{}) {
