@@ -7,11 +7,10 @@ type Event struct {
 	Time   time.Time `json:"time"`
 	Kind   string    `json:"kind"` // "port-added", "port-removed", "port-changed", "port-state", "switch-added", "switch-changed", "switch-removed", "fdb-moved"
 	Switch string    `json:"switch"`
-	Port   string    `json:"port,omitempty"`
+	Port   string    `json:"port,omitempty"`   // of a station that moved: where it is now
 	State  string    `json:"state,omitempty"`  // of a port
 	Reason string    `json:"reason,omitempty"` // of StateLost
 	VLAN   int       `json:"vlan,omitempty"`   // of a station that moved
 	MAC    string    `json:"mac,omitempty"`
 	From   string    `json:"from,omitempty"` // the port that it left
-	To     string    `json:"to,omitempty"`   // the port that it came to
 }

@@ -1,0 +1,216 @@
+package control
+
+import (
+	"context"
+	"io"
+	"net"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	maxConns   = 512 // connections at once
+	maxPerPeer = 64  // of one process
+	maxWork    = 8   // requests of one process that are under way, but for streams
+)
+
+// door is a listener that knows who came in by it, and keeps the room from
+// being filled by one process, or by those that only stand there.
+type door struct {
+	net.Listener
+
+	mu    sync.Mutex
+	conns map[*conn]struct{}
+	peers map[int32]*peer // by process
+}
+
+// peer is a process with connections.
+type peer struct {
+	cred  unix.Ucred
+	conns int           // guarded by door.mu
+	slots chan struct{} // held by its requests under way
+}
+
+// conn is a connection whose other end is known.
+type conn struct {
+	net.Conn
+	door *door
+	peer *peer
+
+	// Guarded by door.mu.
+	since  time.Time // when it came, or when its last request ended
+	asking bool      // a whole request has arrived and is being answered
+	closed bool
+}
+
+func newDoor(l net.Listener) *door {
+	return &door{Listener: l, conns: make(map[*conn]struct{}), peers: make(map[int32]*peer)}
+}
+
+// Accept returns the next connection that may stay.
+func (d *door) Accept() (net.Conn, error) {
+	for {
+		nc, err := d.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		c, out := d.enter(nc)
+		if out != nil {
+			out.Close()
+		}
+		if c != nil {
+			return c, nil
+		}
+		turnAway(nc)
+	}
+}
+
+// enter gives nc a place, if there is one; out has to make room for it.
+func (d *door) enter(nc net.Conn) (c, out *conn) {
+	cred := credentials(nc)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p := d.peers[cred.Pid]
+	if p == nil {
+		p = &peer{cred: cred, slots: make(chan struct{}, maxWork)}
+	}
+	if p.conns >= maxPerPeer {
+		return nil, nil
+	}
+	if len(d.conns) >= maxConns {
+		if out = d.quietestLocked(); out == nil {
+			return nil, nil
+		}
+	}
+	c = &conn{Conn: nc, door: d, peer: p, since: time.Now()}
+	d.conns[c] = struct{}{}
+	d.peers[cred.Pid] = p
+	p.conns++
+	return c, out
+}
+
+// quietestLocked returns the connection that can best be done without: of the
+// process that has most, the one that has asked nothing for the longest time.
+// It returns nil when all are being answered.
+func (d *door) quietestLocked() (out *conn) {
+	for c := range d.conns {
+		switch {
+		case c.asking:
+		case out == nil, c.peer.conns > out.peer.conns,
+			c.peer.conns == out.peer.conns && c.since.Before(out.since):
+			out = c
+		}
+	}
+	return out
+}
+
+// closeQuiet closes all connections that are not being answered.
+func (d *door) closeQuiet() {
+	d.mu.Lock()
+	var quiet []*conn
+	for c := range d.conns {
+		if !c.asking {
+			quiet = append(quiet, c)
+		}
+	}
+	d.mu.Unlock()
+	for _, c := range quiet {
+		c.Close()
+	}
+}
+
+// Close ends the connection and gives its place back.
+func (c *conn) Close() error {
+	c.door.mu.Lock()
+	if !c.closed {
+		c.closed = true
+		delete(c.door.conns, c)
+		if c.peer.conns--; c.peer.conns == 0 {
+			delete(c.door.peers, c.peer.cred.Pid)
+		}
+	}
+	c.door.mu.Unlock()
+	return c.Conn.Close()
+}
+
+func (c *conn) setAsking(asking bool) {
+	c.door.mu.Lock()
+	defer c.door.mu.Unlock()
+	c.asking = asking
+	c.since = time.Now()
+}
+
+// turnAway says why there is no place. The answer fits the socket's empty
+// buffer, so nobody is waited for.
+func turnAway(nc net.Conn) {
+	const body = `{"error":{"code":"busy","message":"too many connections to the daemon at once: close some, or ask again later"}}` + "\n"
+	nc.SetDeadline(time.Now().Add(time.Second))
+	io.WriteString(nc, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"+body)
+	nc.Close()
+}
+
+// credentials returns who connected, at the moment when it did (unix(7),
+// SO_PEERCRED). The process is 0 where it cannot be named from here.
+func credentials(nc net.Conn) unix.Ucred {
+	nobody := unix.Ucred{Uid: ^uint32(0), Gid: ^uint32(0)}
+	uc, ok := nc.(*net.UnixConn)
+	if !ok {
+		return nobody
+	}
+	raw, err := uc.SyscallConn()
+	if err != nil {
+		return nobody
+	}
+	cred := &nobody
+	raw.Control(func(fd uintptr) {
+		if got, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+			cred = got
+		}
+	})
+	return *cred
+}
+
+type connKey struct{}
+
+func withConn(ctx context.Context, nc net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, nc)
+}
+
+// connOf returns the connection that a request came by; nil when it came by
+// none of a door's (a test's recorder).
+func connOf(ctx context.Context) *conn {
+	c, _ := ctx.Value(connKey{}).(*conn)
+	return c
+}
+
+// gate is held while an answer is put into bytes: the workers that move frames
+// need the processors, too. It is not held while somebody is waited for.
+type gate chan struct{}
+
+func newGate() gate { return make(gate, max(1, runtime.GOMAXPROCS(0)/2)) }
+
+func (g gate) enter(ctx context.Context) error {
+	select {
+	case g <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (g gate) leave() { <-g }
+
+// outside writes to w without holding the gate, which the caller holds.
+type outside struct {
+	w    io.Writer
+	gate gate
+}
+
+func (o outside) Write(b []byte) (int, error) {
+	o.gate.leave()
+	defer func() { o.gate <- struct{}{} }()
+	return o.w.Write(b)
+}

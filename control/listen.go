@@ -1,0 +1,146 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Listen makes the control socket at path: 0660, of root and the group (named
+// or numbered; "": the daemon's own). Its folder is made if it is not there. A
+// socket at which nobody answers is replaced; where a daemon answers, or where
+// something stands that is no socket, Listen refuses. Closing the listener
+// removes the socket.
+func Listen(path, group string) (net.Listener, error) {
+	gid, err := groupID(group)
+	if err != nil {
+		return nil, err
+	}
+	const longest = len(unix.RawSockaddrUnix{}.Path) - 1
+	if len(path) > longest {
+		return nil, fmt.Errorf("the socket's path %s is over %d characters: choose a shorter one", path, longest)
+	}
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make the folder of the control socket: %w", err)
+	}
+	unlock, err := lockDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("listen at %s: %w", path, err)
+	}
+	defer unlock()
+	if err := removeStale(path); err != nil {
+		return nil, err
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("make the control socket: %w", err)
+	}
+	l.SetUnlinkOnClose(false)
+	// Whoever may connect before this is done is whom the umask of the
+	// daemon lets in: nobody but root, usually.
+	err = os.Chown(path, -1, gid)
+	if err == nil {
+		err = os.Chmod(path, 0o660)
+	}
+	var made os.FileInfo
+	if err == nil {
+		made, err = os.Lstat(path)
+	}
+	if err != nil {
+		l.Close()
+		os.Remove(path)
+		return nil, fmt.Errorf("set who may use the control socket: %w", err)
+	}
+	return &listener{l, path, made}, nil
+}
+
+// listener removes its socket as it closes, unless another one stands there.
+type listener struct {
+	*net.UnixListener
+	path string
+	made os.FileInfo
+}
+
+func (l *listener) Close() error {
+	if now, err := os.Lstat(l.path); err == nil && os.SameFile(now, l.made) {
+		os.Remove(l.path)
+	}
+	return l.UnixListener.Close()
+}
+
+// lockDir keeps two daemons that start at once from replacing each other's
+// socket. The lock is on the folder itself, so that no file stays behind, and
+// it ends with the process.
+func lockDir(dir string) (unlock func(), err error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	const patience = 2 * time.Second
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return func() { f.Close() }, nil
+		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
+			f.Close()
+			return nil, fmt.Errorf("lock %s: %w", dir, err)
+		case time.Now().After(deadline):
+			f.Close()
+			return nil, fmt.Errorf("another process has locked %s: see who with lslocks", dir)
+		}
+	}
+}
+
+// removeStale makes way for a new socket, if there is nobody behind the old.
+func removeStale(path string) error {
+	st, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look for the control socket: %w", err)
+	case st.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("%s is no socket: move it away, or choose another path with --socket", path)
+	}
+	conn, err := net.DialTimeout("unix", path, time.Second)
+	switch {
+	case err == nil:
+		conn.Close()
+		return fmt.Errorf("another daemon answers at %s: stop it first, or choose another path with --socket", path)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("remove the stale control socket: %w", err)
+		}
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	}
+	// Its queue of connections may be full: it is somebody's, then.
+	return fmt.Errorf("another daemon may stand behind %s: %w; stop it first, or choose another path with --socket", path, err)
+}
+
+// groupID returns the number of a group; -1, which changes nothing, for "".
+func groupID(group string) (int, error) {
+	if group == "" {
+		return -1, nil
+	}
+	if n, err := strconv.ParseUint(group, 10, 31); err == nil {
+		return int(n), nil
+	}
+	g, err := user.LookupGroup(group)
+	if err != nil {
+		return 0, fmt.Errorf("no group %q: make it with groupadd --system %s, or name another with --socket-group", group, group)
+	}
+	return strconv.Atoi(g.Gid)
+}

@@ -1,0 +1,177 @@
+package control
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vswitch/vswitch/api"
+)
+
+// handler answers one method of one path. The body is whole, and nil but for
+// POST and PATCH.
+type handler func(ctx context.Context, r *http.Request, body []byte) (answer, error)
+
+// methods are the handlers of a path.
+type methods map[string]handler
+
+// routes returns the handler of all requests. Streams end with their context.
+func (s *Server) routes(streams context.Context) http.Handler {
+	mux := http.NewServeMux()
+	for path, m := range map[string]methods{
+		"/v1/version":                   {http.MethodGet: s.version},
+		"/v1/show":                      {http.MethodGet: s.show},
+		"/v1/switches":                  {http.MethodGet: s.listSwitches, http.MethodPost: s.addSwitch},
+		"/v1/switches/{switch}":         {http.MethodGet: s.getSwitch, http.MethodPatch: s.setSwitch, http.MethodDelete: s.deleteSwitch},
+		"/v1/ports":                     {http.MethodGet: s.listPorts, http.MethodPost: s.addPort},
+		"/v1/ports/{switch}/{port}":     {http.MethodGet: s.getPort, http.MethodPatch: s.setPort, http.MethodDelete: s.deletePort},
+		"/v1/vlans":                     {http.MethodGet: s.listVLANs},
+		"/v1/fdb":                       {http.MethodGet: s.listFDB, http.MethodPost: s.addFDB},
+		"/v1/fdb/flush":                 {http.MethodPost: s.flushFDB},
+		"/v1/fdb/stats":                 {http.MethodGet: s.fdbStats},
+		"/v1/fdb/{switch}/{vlan}/{mac}": {http.MethodDelete: s.deleteFDB},
+	} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, m) })
+	}
+	mux.HandleFunc("/v1/events", func(w http.ResponseWriter, r *http.Request) { s.events(streams, w, r) })
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.send(w, r, refusal(api.Errorf(api.NotFound, "nothing is at %s: the API is below /v1/, such as /v1/ports", r.URL.Path)))
+	})
+	return mux
+}
+
+// serve answers a request by the methods of its path.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, m methods) {
+	body, err := readBody(w, r)
+	if err != nil {
+		s.send(w, r, refusal(err))
+		return
+	}
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	h := m[method]
+	if h == nil {
+		s.send(w, r, notAllowed(w, r, m))
+		return
+	}
+	done, err := s.begin(r)
+	if err != nil {
+		return // the client has gone
+	}
+	defer done()
+	if method == http.MethodGet {
+		s.look(w, r, h)
+	} else {
+		s.change(w, r, h, body)
+	}
+}
+
+// notAllowed says which methods there are.
+func notAllowed(w http.ResponseWriter, r *http.Request, m methods) answer {
+	var allow []string
+	for name := range m {
+		allow = append(allow, name)
+	}
+	slices.Sort(allow)
+	w.Header().Set("Allow", strings.Join(allow, ", "))
+	return refusal(api.Errorf(api.NotAllowed, "%s does not fit %s: use %s", r.Method, r.URL.Path, strings.Join(allow, " or ")))
+}
+
+// begin waits until the client's process has a request to spare. done ends it.
+func (s *Server) begin(r *http.Request) (done func(), err error) {
+	c := connOf(r.Context())
+	if c == nil {
+		return func() {}, nil
+	}
+	select {
+	case c.peer.slots <- struct{}{}:
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+	c.setAsking(true)
+	return func() {
+		c.setAsking(false)
+		<-c.peer.slots
+	}, nil
+}
+
+// look answers a request that changes nothing.
+func (s *Server) look(w http.ResponseWriter, r *http.Request, h handler) {
+	if s.gate.enter(r.Context()) != nil {
+		return // the client has gone
+	}
+	defer s.gate.leave()
+	a, err := h(r.Context(), r, nil)
+	if err != nil {
+		a = refusal(err)
+	}
+	s.send(outsideWriter{w, s.gate}, r, a)
+}
+
+// outsideWriter is a ResponseWriter that writes outside the gate.
+type outsideWriter struct {
+	http.ResponseWriter
+	gate gate
+}
+
+func (o outsideWriter) Write(b []byte) (int, error) {
+	return outside{o.ResponseWriter, o.gate}.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (o outsideWriter) Unwrap() http.ResponseWriter { return o.ResponseWriter }
+
+// change answers a request that changes something, and logs who asked for it.
+func (s *Server) change(w http.ResponseWriter, r *http.Request, h handler, body []byte) {
+	ctx, cancel := context.WithTimeout(r.Context(), workTime)
+	defer cancel()
+	start := time.Now()
+	a, err := h(ctx, r, body)
+	if err != nil {
+		a = refusal(err)
+	}
+	log := s.cfg.Log.With("method", r.Method, "path", r.URL.Path, "took", time.Since(start).Round(time.Microsecond))
+	if c := connOf(r.Context()); c != nil {
+		log = log.With("uid", c.peer.cred.Uid, "pid", c.peer.cred.Pid)
+	}
+	if err != nil {
+		log.Info("refused a change", "error", err)
+	} else {
+		log.Info("changed")
+	}
+	s.send(w, r, a)
+}
+
+// send writes the answer within its deadline.
+func (s *Server) send(w http.ResponseWriter, r *http.Request, a answer) {
+	// A connection that knows no deadlines is a test's.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime))
+	if a.body == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if a.status != 0 {
+		w.WriteHeader(a.status)
+	}
+	if r.Method == http.MethodHead {
+		return
+	}
+	if err := encode(w, a.body); err != nil {
+		// The status is out: only a broken connection can tell that the
+		// answer is not whole.
+		s.cfg.Log.Debug("an answer was not read", "path", r.URL.Path, "error", err)
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (s *Server) version(_ context.Context, r *http.Request, _ []byte) (answer, error) {
+	if _, err := params(r); err != nil {
+		return answer{}, err
+	}
+	return answer{body: api.Version{Version: s.cfg.Version}}, nil
+}

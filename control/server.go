@@ -1,0 +1,177 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/vswitch/vswitch/fdb"
+	"github.com/vswitch/vswitch/frame"
+	"github.com/vswitch/vswitch/vlan"
+
+	vswitch "github.com/vswitch/vswitch/switch"
+)
+
+// Engine is what the API is served from: a *vswitch.Engine. Its errors are
+// *vswitch.Error, and every method may be called at any time.
+type Engine interface {
+	AddSwitch(ctx context.Context, name string, s vswitch.Settings) error
+	SetSwitch(ctx context.Context, name string, change func(*vswitch.Settings) error) error
+	DeleteSwitch(ctx context.Context, name string) error
+	Switches() []vswitch.SwitchInfo // sorted
+	Switch(name string) (vswitch.SwitchInfo, error)
+
+	AddPort(ctx context.Context, cfg vswitch.PortConfig) (vswitch.PortInfo, error)
+	SetPort(ctx context.Context, sw, name string, change func(*vswitch.PortConfig) error) (vswitch.PortInfo, error)
+	DeletePort(ctx context.Context, sw, name string) error
+	Port(sw, name string) (vswitch.PortInfo, error)
+	Ports(sw string) ([]vswitch.PortInfo, error) // sorted; of all switches with ""
+
+	FDB(sw string) ([]vswitch.FDBEntry, error) // sorted
+	AddFDB(ctx context.Context, sw string, v vlan.ID, m frame.MAC, port string) error
+	DeleteFDB(ctx context.Context, sw string, v vlan.ID, m frame.MAC) error
+	FlushFDB(ctx context.Context, sw string, port string, v vlan.ID) (int, error)
+	FDBStats(sw string) (fdb.Stats, error)
+
+	Events(ctx context.Context) <-chan vswitch.Event
+}
+
+// Config is what a Server is told beside its engine.
+type Config struct {
+	Version string       // that GET /v1/version answers with
+	Log     *slog.Logger // of changes, and of who asked for them; nil: nowhere
+}
+
+// How long a client may take for each step of a request, and the daemon for
+// the work. The work is bounded by its deadline alone where it waits for the
+// system: a container's engine may take some seconds.
+const (
+	headerTime = 5 * time.Second  // from the first byte to the end of the header
+	bodyTime   = 10 * time.Second // from the first byte to the end of the body
+	workTime   = time.Minute      // for a change to be in force
+	answerTime = 30 * time.Second // to read the whole answer
+	eventTime  = 5 * time.Second  // to read one event
+	idleTime   = time.Minute      // between two requests
+
+	// graceTime is what requests under way get when the server ends, and
+	// then once more what they get to notice that they were cancelled.
+	graceTime = 400 * time.Millisecond
+)
+
+// Bounds of a request.
+const (
+	maxHeader = 16 << 10
+	maxBody   = 1 << 20
+)
+
+// Server answers requests.
+type Server struct {
+	engine Engine
+	cfg    Config
+	gate   gate
+}
+
+// New returns a server of the engine.
+func New(engine Engine, cfg Config) *Server {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Server{engine: engine, cfg: cfg, gate: newGate()}
+}
+
+// Serve answers requests on l until ctx ends or accepting fails for good.
+// Requests under way are given a moment to end; streams end at once. It closes
+// l, and returns within a second of ctx's end.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	work, cancelWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancelWork()
+	streams, endStreams := context.WithCancel(work)
+	defer endStreams()
+
+	var underWay requests
+	routes := s.routes(streams)
+	door := newDoor(l)
+	hs := &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			underWay.begin()
+			defer underWay.end()
+			routes.ServeHTTP(w, r)
+		}),
+		ReadHeaderTimeout: headerTime,
+		ReadTimeout:       bodyTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    maxHeader,
+		BaseContext:       func(net.Listener) context.Context { return work },
+		ConnContext:       withConn,
+		// What goes wrong on a connection is the client's affair.
+		ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- hs.Serve(door) }() // until Shutdown or Close
+	select {
+	case err := <-failed:
+		cancelWork()
+		hs.Close()
+		return err
+	case <-ctx.Done():
+	}
+
+	endStreams()
+	door.closeQuiet()
+	grace, cancelGrace := context.WithTimeout(work, graceTime)
+	defer cancelGrace()
+	if err := hs.Shutdown(grace); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		s.cfg.Log.Warn("close the control socket", "error", err)
+	}
+	cancelWork()
+	hs.Close()
+	<-failed
+	select {
+	case <-underWay.idle():
+	case <-time.After(graceTime):
+		s.cfg.Log.Warn("requests are still under way")
+	}
+	return nil
+}
+
+// requests counts those that are being answered.
+type requests struct {
+	mu     sync.Mutex
+	n      int
+	waiter chan struct{} // closed when there is none; nil while nobody asks
+}
+
+func (u *requests) begin() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.n++
+}
+
+func (u *requests) end() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.n--
+	u.tellLocked()
+}
+
+// idle returns a channel that is closed once no request is being answered. It
+// is asked for once.
+func (u *requests) idle() <-chan struct{} {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	ch := make(chan struct{})
+	u.waiter = ch
+	u.tellLocked()
+	return ch
+}
+
+func (u *requests) tellLocked() {
+	if u.n == 0 && u.waiter != nil {
+		close(u.waiter)
+		u.waiter = nil
+	}
+}
