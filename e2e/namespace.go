@@ -164,6 +164,12 @@ func (ns *Namespace) Sysctl(name, value string) {
 	ns.Do(func() error { return os.WriteFile(filepath.Join("/proc/sys", name), []byte(value), 0) })
 }
 
+// Sysctl sets a value below /proc/sys for the host.
+func (h *Host) Sysctl(name, value string) {
+	h.t.Helper()
+	h.Do(func() error { return os.WriteFile(filepath.Join("/proc/sys", name), []byte(value), 0) })
+}
+
 // Link is a device, as `ip -j -d link` tells.
 type Link struct {
 	Ifindex   int      `json:"ifindex"`

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -82,12 +83,37 @@ func sweep() {
 			_ = os.RemoveAll(dir) // else the next run tries again
 		}
 	}
+	removeCgroups(func(mark string) bool { return !alive(mark) })
+}
+
+// removeCgroups removes the control groups of runs' containers, in version 1
+// and 2 of their file system. Those that still have processes stay.
+func removeCgroups(match func(mark string) bool) {
+	for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
+		parents, _ := filepath.Glob(pattern + runPrefix + "*")
+		for _, parent := range parents {
+			if !match(strings.TrimPrefix(filepath.Base(parent), runPrefix)) {
+				continue
+			}
+			var dirs []string
+			_ = filepath.WalkDir(parent, func(path string, d fs.DirEntry, err error) error {
+				if err == nil && d.IsDir() {
+					dirs = append(dirs, path)
+				}
+				return nil
+			})
+			for i := len(dirs) - 1; i >= 0; i-- { // children first
+				_ = os.Remove(dirs[i])
+			}
+		}
+	}
 }
 
 // Main runs the tests of a package that uses this harness, and removes the
 // folder that they shared. It is for TestMain.
 func Main(m *testing.M) {
 	code := m.Run()
+	removeCgroups(func(mark string) bool { return mark == runMark() })
 	if dir, err := runDir(); err == nil {
 		if err := os.RemoveAll(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
