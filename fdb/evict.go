@@ -15,10 +15,12 @@ const maxSettle = 16384
 // the truth, and that of the one returned is the truth.
 func (t *Table) oldestLocked(p *portState, settle *int) (r ref, v value, ok bool) {
 	st := t.store.Load()
-	for p.root != 0 {
-		r := p.root
-		v := st.slot(r).load()
-		s := st.ages[r].stamp
+	for {
+		r := st.ages.oldest(&p.entries)
+		if r == 0 {
+			return 0, 0, true
+		}
+		v, s := st.slot(r).load(), st.ages[r].stamp
 		if v.seen() <= s.seen() {
 			return r, v, true
 		}
@@ -26,21 +28,21 @@ func (t *Table) oldestLocked(p *portState, settle *int) (r ref, v value, ok bool
 			return 0, 0, false
 		}
 		*settle--
-		rest := st.ages.remove(r, r)
-		p.setRoot(st.ages, st.ages.push(rest, r, s.updated(v.seen())))
+		st.ages.remove(&p.entries, r)
+		st.ages.sortIn(&p.entries, r, s.updated(v.seen()))
+		p.noteOldest(st.ages)
 	}
-	return 0, 0, true
 }
 
 // reapPortLocked removes the oldest entry of p if it has expired. It reports
 // ok false when settle was used up before that was known.
 func (t *Table) reapPortLocked(p *portState, now Time, settle *int) (reaped, ok bool) {
-	for p.root != 0 && t.tooOld(p.oldestSeen(), now) {
+	for t.tooOld(p.oldestSeen(), now) {
 		r, v, ok := t.oldestLocked(p, settle)
 		if !ok {
 			return false, false
 		}
-		if !t.expired(v, now) {
+		if r == 0 || !t.expired(v, now) {
 			break
 		}
 		if t.removeLocked(r, t.store.Load().keyLocked(r), v, EventAged) {

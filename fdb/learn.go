@@ -9,7 +9,7 @@ import (
 // dropped group and all-zero sources. It allocates nothing and waits for
 // nobody; see [Busy].
 func (t *Table) Learn(vid vlan.ID, mac frame.MAC, port PortID, now Time) Outcome {
-	k := keyOf(vid, mac)
+	k := keyOf(vid, &mac)
 	for {
 		st := t.store.Load()
 		s, v := st.find(k)

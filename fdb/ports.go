@@ -15,7 +15,7 @@ type portState struct {
 	oldest  atomic.Int64 // Time; no dynamic entry was last seen before
 
 	static     int
-	root       ref        // of its heap in ages
+	entries    byAge      // its dynamic entries
 	next, prev *portState // on the list of those with as many entries, in crowd
 }
 
@@ -61,12 +61,11 @@ func (ps *ports) each(fn func(*portState)) {
 	}
 }
 
-// setRoot notes a new top of the port's heap.
-func (p *portState) setRoot(a ages, root ref) {
-	p.root = root
+// noteOldest tells readers about a change of entries.
+func (p *portState) noteOldest(a ages) {
 	oldest := Time(math.MaxInt64)
-	if root != 0 {
-		oldest = a[root].stamp.seen().time()
+	if r := a.oldest(&p.entries); r != 0 {
+		oldest = a[r].stamp.seen().time()
 	}
 	if p.oldestSeen() != oldest { // a load is cheaper than a store
 		p.oldest.Store(int64(oldest))

@@ -49,15 +49,20 @@ func (t *Table) rebuild(size, reserve int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	old := t.store.Load()
-	t.ports.each(func(p *portState) { p.root = 0 })
+	// The lists first, in their order.
+	t.ports.each(func(p *portState) {
+		r := p.entries.first
+		for p.entries = (byAge{}); r != 0; r = old.ages[r].right {
+			st.ages.arrive(&p.entries, st.copyLocked(old, r), old.ages[r].stamp)
+		}
+	})
 	for r := ref(1); r <= old.refs(); r++ {
-		if k := old.keyLocked(r); k != 0 {
-			v := old.slot(r).load()
-			at := st.insertLocked(k, v)
-			if v.kind() == Dynamic {
-				p := t.ports.get(v.port())
-				p.root = st.ages.push(p.root, at, old.ages[r].stamp)
-			}
+		switch v := old.slot(r).load(); {
+		case old.keyLocked(r) == 0:
+		case v.kind() != Dynamic:
+			st.copyLocked(old, r)
+		case old.ages[r].rank > 0:
+			st.ages.sortIn(&t.ports.get(v.port()).entries, st.copyLocked(old, r), old.ages[r].stamp)
 		}
 	}
 	t.store.Store(st)
@@ -70,6 +75,11 @@ func (t *Table) rebuild(size, reserve int) {
 	}
 	t.size, t.reserve = size, reserve
 	t.crowd = t.crowd.into(lists)
+}
+
+// copyLocked adds what is at r in old.
+func (st *store) copyLocked(old *store, r ref) ref {
+	return st.insertLocked(old.keyLocked(r), old.slot(r).load())
 }
 
 // catchUp renews k as in v.

@@ -9,11 +9,11 @@ import (
 // store is the hash table. Readers need no lock; changes but renewals are made
 // under Table.mu.
 //
-// A bucket is one cache line with three entries. Where an entry's bucket is
+// A bucket is one cache line with four entries. Where an entry's bucket is
 // full, it goes to the next one that is not, and the buckets that it passed
-// count it; a reader goes on as long as the count is not 0. There are twice as
-// many slots as entries may be, so one bucket is enough most of the time, and a
-// free slot is always near.
+// count it; a reader goes on where the count is not 0. There are half as many
+// slots again as entries may be, so that one bucket is enough nine times in
+// ten, and a free slot is always near.
 //
 // An entry stays in its slot until it is removed: nothing is shifted to fill a
 // gap, as the counts need no unbroken chain. So a reader does not miss an entry
@@ -30,24 +30,35 @@ import (
 //
 // Last, a renewal is never lost on an entry that is removed at the same time:
 // both start with a compare-and-swap of the value, and one of them fails.
+//
+// Memory is what costs most here (BenchmarkLookupAndLearn): hence one line an
+// entry, filled well, the versions shared by many buckets, and a search without
+// branches that depend on what was read, so that the processor is at the next
+// lookup while it waits for this one.
 type store struct {
-	seed    [2]uint64
-	buckets []bucket
-	ages    ages // by slot; under Table.mu
+	seed     [2]uint64
+	buckets  []bucket
+	versions [numVersions]atomic.Uint64 // how often a slot was emptied in the buckets that share it
+	passed   []uint32                   // by bucket: entries that live further on since it was full; under Table.mu
+	ages     ages                       // by slot; under Table.mu
 }
 
-const bucketSlots = 3
+const (
+	bucketSlots = 4
+	numVersions = 1024
+)
 
-type bucket struct {
-	version atomic.Uint64 // of the keys: how often a slot was emptied
-	passed  atomic.Uint64 // entries that live further on since this was full
-	slots   [bucketSlots]slot
-}
+type bucket [bucketSlots]slot
 
 type slot struct {
-	key   atomic.Uint64 // key
+	key   atomic.Uint64 // key; in the first of a bucket with keyPassed where passed is not 0
 	value atomic.Uint64 // value
 }
+
+func (s *slot) loadKey() key { return key(s.key.Load()) &^ keyPassed }
+
+// storeKey is for those that hold the lock.
+func (s *slot) storeKey(k key) { s.key.Store(s.key.Load()&uint64(keyPassed) | uint64(k)) }
 
 func (s *slot) load() value { return value(s.value.Load()) }
 
@@ -61,6 +72,7 @@ func newStore(entries int) *store {
 	return &store{
 		seed:    [2]uint64{rand.Uint64(), rand.Uint64() | 1},
 		buckets: make([]bucket, n),
+		passed:  make([]uint32, n),
 		ages:    make(ages, n*bucketSlots+1),
 	}
 }
@@ -68,46 +80,66 @@ func newStore(entries int) *store {
 // home returns the index of the bucket in which k begins. The product is folded
 // as in wyhash, by Wang Yi; its upper bits choose the bucket, as in Lemire,
 // "Fast Random Integer Generation in an Interval" (2019).
-func (st *store) home(k key) int {
+func (st *store) home(k key) uint {
 	hi, lo := bits.Mul64(uint64(k)^st.seed[0], st.seed[1])
 	hi, lo = bits.Mul64(hi^lo^st.seed[0], st.seed[1])
 	at, _ := bits.Mul64(hi^lo, uint64(len(st.buckets)))
-	return int(at)
+	return uint(at)
 }
 
-func (st *store) after(i int) int {
-	if i++; i == len(st.buckets) {
+func (st *store) after(i uint) uint {
+	if i++; i == uint(len(st.buckets)) {
 		return 0
 	}
 	return i
 }
 
 func (st *store) slot(r ref) *slot {
-	return &st.buckets[(r-1)/bucketSlots].slots[(r-1)%bucketSlots]
+	return &st.buckets[(r-1)/bucketSlots][(r-1)%bucketSlots]
 }
+
+func (st *store) version(bucket uint) *atomic.Uint64 { return &st.versions[bucket%numVersions] }
 
 // find returns the slot of k and its value, or nil.
 func (st *store) find(k key) (*slot, value) {
 	i := st.home(k)
+	b, version := &st.buckets[i], st.version(i)
+	before := version.Load()
+	first := key(b[0].key.Load())
+	is0 := one(first&^keyPassed == k)
+	is1 := one(key(b[1].key.Load()) == k)
+	is2 := one(key(b[2].key.Load()) == k)
+	is3 := one(key(b[3].key.Load()) == k)
+	if is0|is1|is2|is3 != 0 {
+		s := &b[(is1|is2<<1|is3|is3<<1)%bucketSlots]
+		v := s.load()
+		if version.Load() == before && v.kind() != 0 {
+			return s, v
+		}
+	} else if first&keyPassed == 0 {
+		return nil, 0
+	}
+	return st.findOn(k, i)
+}
+
+// findOn is find for what the first look did not settle.
+func (st *store) findOn(k key, i uint) (*slot, value) {
 	for range st.buckets {
 		b := &st.buckets[i]
 	again:
-		version := b.version.Load()
-		for j := range b.slots {
-			s := &b.slots[j]
-			if s.key.Load() != uint64(k) {
-				continue
-			}
-			v := s.load()
-			if b.version.Load() != version {
+		version := st.version(i).Load()
+		j, found, passed := b.index(k)
+		if found {
+			v := b[j].load()
+			if st.version(i).Load() != version {
 				goto again
 			}
 			if v.kind() == 0 {
-				return nil, 0
+				break
 			}
-			return s, v
+			return &b[j], v
 		}
-		if b.passed.Load() == 0 {
+		if !passed {
 			break
 		}
 		i = st.after(i)
@@ -115,31 +147,52 @@ func (st *store) find(k key) (*slot, value) {
 	return nil, 0
 }
 
+// index returns the slot that holds k, if any, and whether entries passed the
+// bucket.
+func (b *bucket) index(k key) (j int, found, passed bool) {
+	passed = key(b[0].key.Load())&keyPassed != 0
+	for j := range b {
+		if b[j].loadKey() == k {
+			return j, true, passed
+		}
+	}
+	return 0, false, passed
+}
+
+// one compiles to SETcc.
+func one(b bool) uint {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 // findRefLocked is find for those that hold the lock and need the ref.
 func (st *store) findRefLocked(k key) (ref, value) {
+	s, v := st.find(k)
+	if s == nil {
+		return 0, 0
+	}
 	i := st.home(k)
 	for range st.buckets {
-		b := &st.buckets[i]
-		for j := range b.slots {
-			if b.slots[j].key.Load() == uint64(k) {
-				return ref(i*bucketSlots + j + 1), b.slots[j].load()
-			}
-		}
-		if b.passed.Load() == 0 {
-			break
+		if j, found, _ := st.buckets[i].index(k); found {
+			return ref(int(i)*bucketSlots + j + 1), v
 		}
 		i = st.after(i)
 	}
-	return 0, 0
+	panic("fdb: a slot that was found is gone, with the lock held")
 }
+
+// keyLocked returns the key at r, or 0.
+func (st *store) keyLocked(r ref) key { return st.slot(r).loadKey() }
 
 // holder returns key and value of a slot, or 0 where it is free.
 func (st *store) holder(r ref) (key, value) {
-	b, s := &st.buckets[(r-1)/bucketSlots], st.slot(r)
+	versions, s := st.version(uint(r-1)/bucketSlots), st.slot(r)
 	for {
-		version := b.version.Load()
-		k, v := key(s.key.Load()), s.load()
-		if b.version.Load() != version {
+		version := versions.Load()
+		k, v := s.loadKey(), s.load()
+		if versions.Load() != version {
 			continue
 		}
 		if k == 0 || v.kind() == 0 {
@@ -149,27 +202,38 @@ func (st *store) holder(r ref) (key, value) {
 	}
 }
 
-// keyLocked returns the key at r, or 0.
-func (st *store) keyLocked(r ref) key { return key(st.slot(r).key.Load()) }
-
 // insertLocked adds k, which is not there. The caller has seen to it that there
 // is room.
 func (st *store) insertLocked(k key, v value) ref {
 	i := st.home(k)
 	for range st.buckets {
 		b := &st.buckets[i]
-		for j := range b.slots {
-			s := &b.slots[j]
-			if s.key.Load() == 0 {
+		for j := range b {
+			s := &b[j]
+			if s.loadKey() == 0 {
 				s.value.Store(uint64(v.incarnated(s.load().incarnation() + 1)))
-				s.key.Store(uint64(k))
-				return ref(i*bucketSlots + j + 1)
+				s.storeKey(k)
+				return ref(int(i)*bucketSlots + j + 1)
 			}
 		}
-		b.passed.Add(1)
+		st.pass(i, +1)
 		i = st.after(i)
 	}
-	panic("fdb: no free slot in a store that is half empty at least")
+	panic("fdb: no free slot in a store that has more slots than entries")
+}
+
+// pass notes that by entries more have passed a bucket; by is 1 or -1. Readers
+// need not know how many.
+func (st *store) pass(i uint, by int) {
+	st.passed[i] += uint32(by)
+	first := &st.buckets[i][0]
+	flag := uint64(0)
+	if st.passed[i] > 0 {
+		flag = uint64(keyPassed)
+	}
+	if k := first.key.Load(); k&uint64(keyPassed) != flag {
+		first.key.Store(k ^ uint64(keyPassed))
+	}
 }
 
 // removeLocked empties a slot whose value is v. It reports false, and does
@@ -179,12 +243,12 @@ func (st *store) removeLocked(r ref, v value) bool {
 	if !s.replace(v, v.dead()) {
 		return false
 	}
-	k := key(s.key.Load())
-	s.key.Store(0)
-	last := int(r-1) / bucketSlots
-	st.buckets[last].version.Add(1)
+	k := s.loadKey()
+	s.storeKey(0)
+	last := uint(r-1) / bucketSlots
+	st.version(last).Add(1)
 	for i := st.home(k); i != last; i = st.after(i) {
-		st.buckets[i].passed.Add(^uint64(0))
+		st.pass(i, -1)
 	}
 	return true
 }

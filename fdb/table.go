@@ -87,7 +87,7 @@ func (t *Table) tooOld(seen, now Time) bool { return int64(now-seen) > t.ageing.
 
 // Lookup returns the port behind which a station is Known. It takes no lock.
 func (t *Table) Lookup(vid vlan.ID, mac frame.MAC, now Time) (PortID, Verdict) {
-	_, v := t.store.Load().find(keyOf(vid, mac))
+	_, v := t.store.Load().find(keyOf(vid, &mac))
 	switch {
 	case v.kind() == Filter:
 		return 0, Filtered
@@ -139,17 +139,19 @@ func (t *Table) joinLocked(p *portState, r ref, now Time) {
 		t.order++
 	}
 	t.oldest = min(t.oldest, now)
-	p.setRoot(t.agesLocked(), t.agesLocked().push(p.root, r, newStamp(firstSeen(now), t.order)))
+	a := t.store.Load().ages
+	a.arrive(&p.entries, r, newStamp(firstSeen(now), t.order))
+	p.noteOldest(a)
 	t.crowd.move(p, +1)
 }
 
 // leaveLocked makes the entry at r no longer one of p's.
 func (t *Table) leaveLocked(p *portState, r ref) {
-	p.setRoot(t.agesLocked(), t.agesLocked().remove(p.root, r))
+	a := t.store.Load().ages
+	a.remove(&p.entries, r)
+	p.noteOldest(a)
 	t.crowd.move(p, -1)
 }
-
-func (t *Table) agesLocked() ages { return t.store.Load().ages }
 
 // lockForFrame tries for the lock as long as one or two others may rightly
 // hold it.

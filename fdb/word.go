@@ -1,6 +1,8 @@
 package fdb
 
 import (
+	"encoding/binary"
+
 	"github.com/vswitch/vswitch/frame"
 	"github.com/vswitch/vswitch/vlan"
 )
@@ -8,13 +10,21 @@ import (
 // key names a station in one word, so that it is published and compared at
 // once; 0 is a free slot:
 //
-//	1 | 3 bits 0 | VID 12 | MAC 48
+//	1 | passed 1 | 2 bits 0 | VID 12 | MAC 48
+//
+// passed belongs to the bucket; see store.
 type key uint64
 
-const keyInUse key = 1 << 63
+const (
+	keyInUse  key = 1 << 63
+	keyPassed key = 1 << 62
+)
 
-func keyOf(vid vlan.ID, mac frame.MAC) key {
-	return keyInUse | key(vid&0xfff)<<48 | key(mac.Uint64())
+// keyOf takes a pointer so that the address is not copied once more, which
+// stalls the next lookup (BenchmarkLookupAndLearn).
+func keyOf(vid vlan.ID, mac *frame.MAC) key {
+	low := key(binary.BigEndian.Uint32(mac[:4]))<<16 | key(binary.BigEndian.Uint16(mac[4:]))
+	return keyInUse | key(vid&0xfff)<<48 | low
 }
 
 func (k key) vlan() vlan.ID  { return vlan.ID(k >> 48 & 0xfff) }
