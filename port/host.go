@@ -1,0 +1,111 @@
+package port
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/vswitch/vswitch/internal/netns"
+	"github.com/vswitch/vswitch/internal/rtnl"
+)
+
+// HostConfig says how a Host works.
+type HostConfig struct {
+	// Instance tells this daemon from others on the machine: a hash of its
+	// socket's path in hexadecimal digits, at most 32.
+	Instance string
+	// Log takes what nobody asked for but should know; nil: nowhere.
+	Log *slog.Logger
+}
+
+// Host makes, finds and watches the devices behind ports in the namespace in
+// which it was made, and in others. Its methods may be called at once; opening
+// ports in parallel is as fast as the kernel allows.
+type Host struct {
+	marker
+	log  *slog.Logger
+	conn *rtnl.Conn
+	self netns.ID
+	drop dropper
+
+	mu   sync.Mutex
+	used map[int]Identity // devices that ports use but did not make, by index
+}
+
+// NewHost returns a Host for the network namespace of the calling thread,
+// which has to be that of the whole process.
+func NewHost(cfg HostConfig) (*Host, error) {
+	if cfg.Instance == "" || len(cfg.Instance) > 32 || strings.Trim(cfg.Instance, "0123456789abcdef") != "" {
+		return nil, fmt.Errorf("instance %q: use up to 32 hexadecimal digits", cfg.Instance)
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	self, err := netns.Current()
+	if err != nil {
+		return nil, err
+	}
+	defer self.Close()
+	conn, err := rtnl.Dial()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.Handle(); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	h := &Host{
+		marker: newMarker(cfg.Instance, self.ID().Ino),
+		log:    cfg.Log,
+		conn:   conn,
+		self:   self.ID(),
+		used:   map[int]Identity{},
+	}
+	h.drop.conn = conn
+	h.drop.name = h.filterName()
+	return h, nil
+}
+
+// Close ends the Host. Attachments that are open stay so, but nothing tells of
+// them any more: close them first.
+func (h *Host) Close() error {
+	h.conn.Close()
+	return h.drop.Close()
+}
+
+// Open attaches the port id to what cfg names: it makes or finds the device,
+// and sets it up. It happens whole or not at all. Its errors are [*Error], for
+// people.
+func (h *Host) Open(ctx context.Context, id Identity, cfg Config) (*Attachment, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := checkConfig(cfg); err != nil {
+		return nil, err
+	}
+	var a *Attachment
+	var err error
+	switch cfg.Kind {
+	case Veth:
+		a, err = h.openVeth(ctx, id, cfg)
+	case Tap:
+		a, err = h.openTap(ctx, id, cfg)
+	default:
+		err = errorf(Invalid, "a port of kind %q is not attached to a device", cfg.Kind)
+	}
+	if err != nil {
+		var e *Error
+		if !errors.As(err, &e) {
+			err = &Error{Failed, fmt.Sprintf("port %s: %v", id, err), err}
+		}
+		return nil, err
+	}
+	return a, nil
+}
+
+// CloseAll closes many attachments in about the time that one takes: two
+// seconds hold for a thousand.
+func (h *Host) CloseAll(_ context.Context, all []*Attachment) error { return h.closeAll(all) }

@@ -1,0 +1,248 @@
+package port
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vswitch/vswitch/internal/netns"
+	"github.com/vswitch/vswitch/internal/rtnl"
+)
+
+// place is where a far end lives. It keeps no namespace alive.
+type place struct {
+	own  bool     // the daemon's namespace: nobody asked for another
+	path string   // of the file that stands for the namespace
+	id   netns.ID // of the namespace that was found there
+	what string   // for people: "namespace web"
+	lost string   // for people: why it is not there any more
+
+	container string // that the namespace is of
+}
+
+// locate finds the place that cfg names. ns is nil for the daemon's own; else
+// it is the caller's to close.
+func (h *Host) locate(_ context.Context, cfg Config) (p place, ns *netns.NS, err error) {
+	if cfg.Netns == "" && cfg.Container == "" {
+		return place{own: true, what: "the host"}, nil, nil
+	}
+	p.path, err = netns.Path(cfg.Netns)
+	if err == nil {
+		ns, err = netns.Open(cfg.Netns)
+	}
+	if err != nil {
+		return place{}, nil, namespaceError(err)
+	}
+	p.id = ns.ID()
+	if pid, ok := netns.PID(cfg.Netns); ok {
+		p.what = fmt.Sprintf("the namespace of process %d", pid)
+		p.lost = p.what + " is gone"
+	} else {
+		p.what = "namespace " + cfg.Netns
+		p.lost = p.what + " was deleted"
+	}
+	return p, ns, nil
+}
+
+func namespaceError(err error) error {
+	var e *netns.Error
+	switch {
+	case !errors.As(err, &e):
+		return err
+	case e.Invalid:
+		return &Error{Invalid, e.Error(), err}
+	case e.Missing:
+		return &Error{NotFound, e.Error(), err}
+	}
+	return &Error{Refused, e.Error(), err}
+}
+
+// stands reports whether the namespace is still there under its name.
+func (p *place) stands() bool {
+	if p.own {
+		return true
+	}
+	id, ok := netns.Identify(p.path)
+	return ok && id == p.id
+}
+
+// where names a device that is there, for people.
+func (p *place) where(device string) string {
+	if p.own {
+		return device
+	}
+	return device + " in " + p.what
+}
+
+// vanished is the status of a port whose device is no longer there.
+func (p *place) vanished(id Identity, device string) Status {
+	if !p.stands() {
+		return Status{Gone: true, Reason: p.lost}
+	}
+	return Status{Gone: true, Manual: true, Reason: fmt.Sprintf(
+		"%s was deleted by hand: to make it again, use vsctl port set %s up", device, id)}
+}
+
+func (p *place) keys() []Key {
+	var keys []Key
+	if p.path != "" {
+		keys = append(keys, fileKey(p.path))
+	}
+	if p.container != "" {
+		keys = append(keys, containerKey(p.container))
+	}
+	return keys
+}
+
+// inside runs fn with a connection in ns, or in the daemon's namespace where
+// ns is nil.
+func (h *Host) inside(ns *netns.NS, fn func(c *rtnl.Conn) error) error {
+	if ns == nil {
+		return fn(h.conn)
+	}
+	return ns.Do(func() error {
+		c, err := rtnl.Dial()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		return fn(c)
+	})
+}
+
+// station gives the far end its addresses and routes and sets it up. It is
+// called inside the far end's namespace.
+func station(c *rtnl.Conn, index int, name string, p *place, cfg Config) error {
+	for _, a := range cfg.Addresses {
+		if a.Addr().Is6() {
+			// Container engines turn IPv6 off where they do not use it;
+			// who asks for an address here wants it on.
+			_ = setIPv6(name, true)
+			break
+		}
+	}
+	for _, a := range cfg.Addresses {
+		switch err := c.AddAddress(index, a); {
+		case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EAFNOSUPPORT):
+			return errorf(Refused, "address %s: IPv6 is turned off in %s: turn it on there, or leave the address out: %w", a, p.what, err)
+		case err != nil:
+			return errorf(Refused, "address %s: the kernel refuses it for %s in %s: %w", a, name, p.what, err)
+		}
+	}
+	if err := c.Set(index, rtnl.Change{Flags: unix.IFF_UP, Mask: unix.IFF_UP}); err != nil {
+		return fmt.Errorf("set %s in %s up: %w", name, p.what, err)
+	}
+	for _, g := range cfg.Gateways {
+		switch err := c.AddDefaultRoute(index, g.WithZone("")); {
+		case errors.Is(err, unix.EEXIST):
+			return errorf(Refused, "gateway %s: %s has a default route already: delete that one, or leave the gateway out", g, p.what)
+		case err != nil:
+			return errorf(Refused, "gateway %s: the kernel refuses the default route in %s: %w", g, p.what, err)
+		}
+	}
+	return nil
+}
+
+// setIPv6 turns IPv6 on or off on a device of the calling thread's namespace.
+// Only /proc can do it. A kernel without IPv6 has it off.
+func setIPv6(name string, on bool) error {
+	value := []byte("1")
+	if on {
+		value = []byte("0")
+	}
+	err := os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/disable_ipv6", value, 0)
+	if errors.Is(err, os.ErrNotExist) && !on {
+		return nil
+	}
+	return err
+}
+
+// checkConfig finds what is wrong with a Config by itself.
+func checkConfig(cfg Config) error {
+	if cfg.Netns != "" && cfg.Container != "" {
+		return errorf(Invalid, "a port is in a namespace (%s) or in a container (%s): name one of both", cfg.Netns, cfg.Container)
+	}
+	if cfg.IfName != "" {
+		if err := checkIfName(cfg.IfName); err != nil {
+			return err
+		}
+	}
+	if cfg.MAC.IsMulticast() {
+		return errorf(Invalid, "%s is a multicast address: a station has an even first octet, such as 02:00:00:00:00:01", cfg.MAC)
+	}
+	if err := checkMTU(cfg); err != nil {
+		return err
+	}
+	seen := map[netip.Prefix]bool{}
+	for _, a := range cfg.Addresses {
+		ip := a.Addr()
+		switch {
+		case !a.IsValid() || ip.Is4In6() || ip.Zone() != "":
+			return errorf(Invalid, "%q is not an address with the length of its prefix: write one such as 10.0.0.1/24", a)
+		case ip.IsMulticast() || ip.IsUnspecified() || ip.IsLoopback() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+			return errorf(Invalid, "%s is not the address of a station: use one such as 10.0.0.1/24", a)
+		case seen[a]:
+			return errorf(Invalid, "address %s is given twice", a)
+		}
+		seen[a] = true
+	}
+	return checkGateways(cfg)
+}
+
+// Lengths that the kernel enforces, so that people read why.
+const (
+	minMTU     = 68    // ETH_MIN_MTU
+	maxMTU     = 65535 // ETH_MAX_MTU
+	minIPv6MTU = 1280  // RFC 8200, section 5
+)
+
+func checkMTU(cfg Config) error {
+	switch {
+	case cfg.MTU == 0:
+	case cfg.MTU < minMTU || cfg.MTU > maxMTU:
+		return errorf(Invalid, "MTU %d: use %d to %d", cfg.MTU, minMTU, maxMTU)
+	case cfg.MTU < minIPv6MTU:
+		for _, a := range cfg.Addresses {
+			if a.Addr().Is6() {
+				return errorf(Invalid, "MTU %d is too small for the IPv6 address %s: use %d or more", cfg.MTU, a, minIPv6MTU)
+			}
+		}
+	}
+	return nil
+}
+
+// checkGateways wants each gateway to be a neighbour: the kernel needs a route
+// to it.
+func checkGateways(cfg Config) error {
+	var v4, v6 bool
+	for _, g := range cfg.Gateways {
+		family := &v4
+		if g.Is6() {
+			family = &v6
+		}
+		switch {
+		case !g.IsValid() || g.Is4In6() || g.IsMulticast() || g.IsUnspecified() || g.IsLoopback():
+			return errorf(Invalid, "%s cannot be a gateway: use the address of a neighbour", g)
+		case *family:
+			return errorf(Invalid, "gateway %s: there is another gateway of its family already", g)
+		case slices.ContainsFunc(cfg.Addresses, func(a netip.Prefix) bool { return a.Addr() == g }):
+			return errorf(Invalid, "gateway %s is the port's own address: use that of a neighbour", g)
+		case !reachable(g, cfg.Addresses):
+			return errorf(Invalid, "gateway %s is in none of the prefixes of the addresses given: add an address whose prefix holds it", g)
+		}
+		*family = true
+	}
+	return nil
+}
+
+func reachable(g netip.Addr, addresses []netip.Prefix) bool {
+	if g.Is6() && g.IsLinkLocalUnicast() {
+		return true
+	}
+	return slices.ContainsFunc(addresses, func(a netip.Prefix) bool { return a.Contains(g) })
+}

@@ -1,0 +1,250 @@
+package port
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/vswitch/vswitch/frame"
+	"github.com/vswitch/vswitch/internal/netns"
+	"github.com/vswitch/vswitch/internal/rtnl"
+)
+
+// tapTagRoom is for a customer's and a service tag. A TAP looks at no lengths,
+// and the stack behind it takes tags on top of the MTU.
+const tapTagRoom = 2 * frame.TagLen
+
+// maxTapMTU is what drivers/net/tun.c allows: 64 KiB with the header.
+const maxTapMTU = maxMTU - frame.HeaderLen
+
+// tapPort is a TAP that the switch holds open: the switch is the cable, and
+// the device is an interface of the stack of its namespace.
+//
+// It is opened here and then moved to where it belongs. A TAP's descriptor
+// keeps the namespace alive in which /dev/net/tun was opened (tun_chr_open in
+// drivers/net/tun.c), which is thus our own: when the other one goes, the
+// device goes with it, and the descriptor says EBADFD.
+type tapPort struct {
+	host   *Host
+	id     Identity
+	place  place
+	device Device // for its descriptor
+	ns     int    // the device's namespace, by its number here
+	index  int    // the device's index there
+	ifName string // the device's name, as it was last seen
+}
+
+func (h *Host) openTap(ctx context.Context, id Identity, cfg Config) (*Attachment, error) {
+	if cfg.MTU > maxTapMTU {
+		return nil, errorf(Invalid, "MTU %d: a TAP takes %d to %d", cfg.MTU, minMTU, maxTapMTU)
+	}
+	p, ns, err := h.locate(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	t := &tapPort{host: h, id: id, place: p, ns: rtnl.Here}
+	if ns != nil {
+		defer ns.Close()
+		if ns.ID() != h.self {
+			if t.ns, err = h.conn.NamespaceNumber(ns.FD()); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := t.make(ns == nil, cfg); err != nil {
+		return nil, err
+	}
+	mtu, err := t.settle(ns, cfg)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		t.device.Close() // the TAP goes with it: it is not persistent
+		return nil, err
+	}
+	info := Info{Device: t.ifName, Netns: cfg.Netns, IfName: t.ifName, MTU: mtu, TagRoom: tapTagRoom}
+	if t.ns == rtnl.Here {
+		info.Ifindex = t.index
+	}
+	return &Attachment{Device: t.device, Info: info, host: h, id: id, kind: t}, nil
+}
+
+// make opens a TAP here, under its last name where it is to stay.
+func (t *tapPort) make(stays bool, cfg Config) error {
+	h := t.host
+	names := h.kernelNames(t.id.Switch+"-"+t.id.Port, t.id)
+	if stays {
+		names = h.farNames(cfg, t.id, true)
+	}
+	for _, name := range names {
+		fd, err := openTun(name, unix.IFF_TAP|unix.IFF_NO_PI|unix.IFF_VNET_HDR)
+		if errors.Is(err, unix.EBUSY) {
+			continue // that name is taken
+		}
+		if err != nil {
+			return err
+		}
+		t.device, t.ifName = newTapDevice(fd), name
+		if err := setOffloads(fd); err != nil {
+			t.device.Close()
+			return fmt.Errorf("turn on the offloads of TAP %s: %w", name, err)
+		}
+		return nil
+	}
+	return nameExists(cfg, t.place.what, unix.EEXIST)
+}
+
+// openTun makes a TAP and returns its descriptor, which does not block. It
+// never takes over one that exists: EBUSY.
+func openTun(name string, flags uint16) (fd int, err error) {
+	fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return -1, fmt.Errorf("open /dev/net/tun (the tun module makes it): %w", err)
+	}
+	req, err := unix.NewIfreq(name)
+	if err == nil {
+		req.SetUint16(flags | unix.IFF_TUN_EXCL)
+		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, req)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("make TAP %s: %w", name, err)
+	}
+	return fd, nil
+}
+
+// setOffloads says that we take partial checksums and super-frames: UDP's too
+// since Linux 6.2.
+func setOffloads(fd int) error {
+	const tcp = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO6 | unix.TUN_F_TSO_ECN
+	const udp = unix.TUN_F_USO4 | unix.TUN_F_USO6
+	err := unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, tcp|udp)
+	if errors.Is(err, unix.EINVAL) {
+		err = unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, tcp)
+	}
+	return err
+}
+
+// settle marks the TAP, brings it to its place and makes it a station there.
+// After an error the TAP is anywhere.
+func (t *tapPort) settle(ns *netns.NS, cfg Config) (mtu int, err error) {
+	h := t.host
+	link, err := h.conn.LinkByName(t.ifName)
+	if err != nil {
+		return 0, fmt.Errorf("find TAP %s, just made: %w", t.ifName, err)
+	}
+	t.index = link.Attrs().Index
+	err = h.conn.Set(t.index, rtnl.Change{
+		Alias: h.alias(t.id),
+		Group: &h.group,
+		MAC:   farMAC(h, t.id, cfg),
+		MTU:   cfg.MTU,
+	})
+	if err != nil {
+		return 0, errorf(Refused, "the kernel refuses MTU %d or MAC %s for TAP %s: %w", cfg.MTU, cfg.MAC, t.ifName, err)
+	}
+	if ns != nil {
+		fd := ns.FD()
+		err := h.conn.Set(t.index, rtnl.Change{Namespace: &fd, Name: h.farNames(cfg, t.id, false)[0]})
+		if errors.Is(err, unix.EEXIST) {
+			return 0, nameExists(cfg, t.place.what, err)
+		}
+		if err != nil {
+			return 0, fmt.Errorf("move the TAP into %s: %w", t.place.what, err)
+		}
+	}
+	err = h.inside(ns, func(c *rtnl.Conn) error {
+		link, err := t.find(c)
+		if err != nil {
+			return fmt.Errorf("find the TAP in %s: %w", t.place.what, err)
+		}
+		t.index, t.ifName, mtu = link.Attrs().Index, link.Attrs().Name, link.Attrs().MTU
+		return station(c, t.index, t.ifName, &t.place, cfg)
+	})
+	return mtu, err
+}
+
+// find finds the TAP in the namespace that it was moved to, where it has
+// another name, and another index if its own was taken.
+func (t *tapPort) find(c *rtnl.Conn) (netlink.Link, error) {
+	mark := t.host.alias(t.id)
+	link, err := c.Link(t.index)
+	if err == nil && link.Attrs().Alias == mark {
+		return link, nil
+	}
+	if err != nil && !errors.Is(err, rtnl.ErrNotFound) {
+		return nil, err
+	}
+	links, err := c.Links()
+	if err != nil {
+		return nil, err
+	}
+	for _, link := range links {
+		if link.Attrs().Alias == mark {
+			return link, nil
+		}
+	}
+	return nil, rtnl.ErrNotFound
+}
+
+func (t *tapPort) status() Status {
+	if !t.place.stands() {
+		return Status{Gone: true, Reason: t.place.lost}
+	}
+	if !tunAlive(t.device.FD()) {
+		return t.place.vanished(t.id, t.place.where(t.ifName))
+	}
+	link, err := t.host.conn.LinkIn(t.ns, t.index)
+	if errors.Is(err, rtnl.ErrNotFound) {
+		return Status{Gone: true, Manual: true, Reason: fmt.Sprintf(
+			"%s was moved to another namespace: to make it again, use vsctl port set %s up", t.place.where(t.ifName), t.id)}
+	}
+	if err != nil {
+		return Status{Reason: fmt.Sprintf("asking for %s: %v", t.place.where(t.ifName), err)}
+	}
+	a := link.Attrs()
+	t.ifName = a.Name
+	s := Status{MTU: a.MTU, IfName: a.Name}
+	switch {
+	case a.RawFlags&unix.IFF_UP == 0:
+		s.Reason = t.place.where(a.Name) + " is down"
+	case a.RawFlags&unix.IFF_LOWER_UP == 0:
+		s.Reason = t.place.where(a.Name) + " has no carrier"
+	default:
+		s.Carrier = true
+	}
+	return s
+}
+
+// tunAlive reports whether the descriptor still has its device.
+func tunAlive(fd int) bool {
+	req, err := unix.NewIfreq("")
+	return err == nil && fd >= 0 && unix.IoctlIfreq(fd, unix.TUNGETIFF, req) == nil
+}
+
+func (t *tapPort) setCarrier(up bool) error {
+	value := 0
+	if up {
+		value = 1
+	}
+	if err := unix.IoctlSetPointerInt(t.device.FD(), unix.TUNSETCARRIER, value); err != nil {
+		return fmt.Errorf("set the carrier of %s: %w", t.place.where(t.ifName), err)
+	}
+	return nil
+}
+
+func (t *tapPort) keys() []Key { return append(t.place.keys(), linkKey(t.ns, t.index)) }
+
+// made names the TAP where it can be deleted along with others. One in another
+// namespace goes with its descriptor.
+func (t *tapPort) made() int {
+	if t.ns == rtnl.Here {
+		return t.index
+	}
+	return 0
+}
+
+func (t *tapPort) release() error { return nil }

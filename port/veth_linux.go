@@ -1,0 +1,279 @@
+package port
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/vswitch/vswitch/frame"
+	"github.com/vswitch/vswitch/internal/netns"
+	"github.com/vswitch/vswitch/internal/rtnl"
+)
+
+// switchMTU is the MTU of our side of a pair: frames to the far end are
+// limited by the far end's MTU alone (is_skb_forwardable in net/core/dev.c).
+const switchMTU = maxMTU
+
+// defaultMTU is what a far end gets that was asked for none.
+const defaultMTU = 1500
+
+// vethTagRoom is what a pair carries on top of MTU and header: VLAN_HLEN in
+// is_skb_forwardable.
+const vethTagRoom = frame.TagLen
+
+// What a virtio-net header cannot describe (virtio_net_hdr_from_skb in
+// include/linux/virtio_net.h) must not leave the far end as it is: encapsulated
+// super-frames, lists of segments, SCTP's checksum (CRC32c, which would pass
+// for the Internet checksum), the CWR flags of accurate ECN.
+var undescribed = []string{
+	"tx-udp_tnl-segmentation", "tx-udp_tnl-csum-segmentation",
+	"tx-gre-segmentation", "tx-gre-csum-segmentation",
+	"tx-ipxip4-segmentation", "tx-ipxip6-segmentation",
+	"tx-esp-segmentation", "tx-tunnel-remcsum-segmentation", "tx-gso-partial",
+	"tx-sctp-segmentation", "tx-checksum-sctp",
+	"tx-gso-list", "tx-tcp-accecn-segmentation",
+}
+
+// undescribedHere is undescribed for the kernel that runs: before Linux 6.2 the
+// header did not know UDP super-frames either.
+var undescribedHere = sync.OnceValue(func() []string {
+	var u unix.Utsname
+	if unix.Uname(&u) == nil && olderThan(unix.ByteSliceToString(u.Release[:]), 6, 2) {
+		return append([]string{"tx-udp-segmentation"}, undescribed...)
+	}
+	return undescribed
+})
+
+// olderThan compares a kernel release such as 6.1.0-18-amd64.
+func olderThan(release string, major, minor int) bool {
+	a, rest, _ := strings.Cut(release, ".")
+	b, _, _ := strings.Cut(rest, ".")
+	b = b[:len(b)-len(strings.TrimLeft(b, "0123456789"))]
+	x, err1 := strconv.Atoi(a)
+	y, err2 := strconv.Atoi(b)
+	return err1 == nil && err2 == nil && (x < major || x == major && y < minor)
+}
+
+// vethPort is a pair: our side in the daemon's namespace, behind a packet
+// socket, and the far end in a place of its own.
+type vethPort struct {
+	host   *Host
+	id     Identity
+	place  place
+	name   string // of our side
+	index  int    // of our side
+	ns     int    // the far end's namespace, by its number here
+	far    int    // the far end's index there
+	ifName string // the far end's name, as it was last seen
+	detach func() error
+}
+
+func (h *Host) openVeth(ctx context.Context, id Identity, cfg Config) (_ *Attachment, err error) {
+	p, ns, err := h.locate(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if ns != nil {
+		defer ns.Close()
+	}
+	var u undo
+	defer u.rollback()
+	v := &vethPort{host: h, id: id, place: p}
+	if err := v.make(ns, cfg, &u); err != nil {
+		return nil, err
+	}
+	if err := setIPv6(v.name, false); err != nil {
+		return nil, fmt.Errorf("turn IPv6 off on %s: %w", v.name, err)
+	}
+	if v.detach, err = h.drop.attach(v.index, true); err != nil {
+		return nil, err
+	}
+	device, err := newPacketDevice(v.index, false)
+	if err != nil {
+		return nil, err
+	}
+	u.add(func() { device.Close() })
+	flags := uint32(unix.IFF_UP | unix.IFF_NOARP)
+	if err := h.conn.Set(v.index, rtnl.Change{Alias: h.alias(id), Flags: flags, Mask: flags}); err != nil {
+		return nil, fmt.Errorf("set %s up: %w", v.name, err)
+	}
+	mtu := 0
+	err = h.inside(ns, func(c *rtnl.Conn) error {
+		link, err := c.Link(v.far)
+		if err != nil {
+			return fmt.Errorf("find the far end in %s: %w", p.what, err)
+		}
+		v.ifName, mtu = link.Attrs().Name, link.Attrs().MTU
+		if err := rtnl.FeaturesOff(v.ifName, undescribedHere()); err != nil {
+			return err
+		}
+		return station(c, v.far, v.ifName, &p, cfg)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	u.keep()
+	return &Attachment{
+		Device: device,
+		Info: Info{
+			Device: v.name, Ifindex: v.index,
+			Netns: cfg.Netns, IfName: v.ifName,
+			MTU: mtu, TagRoom: vethTagRoom,
+		},
+		host: h, id: id, kind: v,
+	}, nil
+}
+
+// make makes the pair, the far end right in its place, and finds out the
+// numbers of both.
+func (v *vethPort) make(ns *netns.NS, cfg Config, u *undo) error {
+	h := v.host
+	attrs := netlink.NewLinkAttrs()
+	attrs.MTU = switchMTU
+	attrs.Group = h.group
+	pair := &netlink.Veth{
+		LinkAttrs:        attrs,
+		PeerTxQLen:       -1, // the kernel's default
+		PeerMTU:          defaultMTU,
+		PeerHardwareAddr: farMAC(h, v.id, cfg),
+	}
+	if cfg.MTU != 0 {
+		pair.PeerMTU = uint32(cfg.MTU)
+	}
+	if ns != nil {
+		pair.PeerNamespace = netlink.NsFd(ns.FD())
+	}
+	handle, err := h.conn.Handle()
+	if err != nil {
+		return err
+	}
+	var exists error
+	for _, name := range h.kernelNames(v.id.Switch+"-"+v.id.Port, v.id) {
+		if taken, err := h.nameTaken(name); err != nil {
+			return err
+		} else if taken {
+			continue
+		}
+		for _, far := range h.farNames(cfg, v.id, ns == nil) {
+			pair.Name, pair.PeerName = name, far
+			err := handle.LinkAdd(pair)
+			switch {
+			case errors.Is(err, unix.EEXIST):
+				exists = err
+				continue
+			case err != nil:
+				return errorf(Refused, "the kernel refuses a veth pair into %s (%s, MTU %d, MAC %s): %w", v.place.what, far, pair.PeerMTU, pair.PeerHardwareAddr, err)
+			}
+			return v.found(name, u)
+		}
+		break
+	}
+	return nameExists(cfg, v.place.what, exists)
+}
+
+// found finds the numbers of a pair just made, whose side here has that name.
+func (v *vethPort) found(name string, u *undo) error {
+	link, err := v.host.conn.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("find %s, just made: %w", name, err)
+	}
+	a := link.Attrs()
+	v.name, v.index = name, a.Index
+	v.far, v.ns = a.ParentIndex, a.NetNsID
+	u.add(func() { v.host.deleteMade([]int{v.index}) })
+	return nil
+}
+
+// farMAC returns the address that the far end gets.
+func farMAC(h *Host, id Identity, cfg Config) []byte {
+	mac := cfg.MAC
+	if mac.IsZero() {
+		mac = h.stationMAC(id)
+	}
+	return mac[:]
+}
+
+// farNames returns names for the far end, the best first. eth%d is the
+// kernel's way to say the first that is free.
+func (h *Host) farNames(cfg Config, id Identity, own bool) []string {
+	switch {
+	case cfg.IfName != "":
+		return []string{cfg.IfName}
+	case own:
+		return h.kernelNames(id.Port, id)
+	}
+	return []string{"eth%d"}
+}
+
+// nameTaken reports whether a device here has that name.
+func (h *Host) nameTaken(name string) (bool, error) {
+	_, err := h.conn.LinkByName(name)
+	if errors.Is(err, rtnl.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func nameExists(cfg Config, where string, err error) error {
+	return &Error{Exists, fmt.Sprintf("there is an interface %s in %s already: choose another name with --ifname", cfg.IfName, where), err}
+}
+
+func (v *vethPort) status() Status {
+	if !v.place.stands() {
+		return Status{Gone: true, Reason: v.place.lost}
+	}
+	here, err := v.host.conn.Link(v.index)
+	if errors.Is(err, rtnl.ErrNotFound) {
+		return v.place.vanished(v.id, v.place.where(v.ifName))
+	}
+	if err != nil {
+		return Status{Reason: fmt.Sprintf("asking for device %s: %v", v.name, err)}
+	}
+	far, err := v.host.conn.LinkIn(here.Attrs().NetNsID, here.Attrs().ParentIndex)
+	if err != nil {
+		// Between two questions it may have gone; the next event tells.
+		return Status{Reason: fmt.Sprintf("asking for %s: %v", v.place.where(v.ifName), err)}
+	}
+	v.ns, v.far, v.ifName = here.Attrs().NetNsID, here.Attrs().ParentIndex, far.Attrs().Name
+	s := Status{MTU: far.Attrs().MTU, IfName: v.ifName}
+	switch {
+	case far.Attrs().RawFlags&unix.IFF_UP == 0:
+		s.Reason = v.place.where(v.ifName) + " is down"
+	case here.Attrs().RawFlags&unix.IFF_UP == 0:
+		s.Reason = v.name + " is down"
+	case here.Attrs().RawFlags&unix.IFF_LOWER_UP == 0:
+		s.Reason = v.place.where(v.ifName) + " has no carrier"
+	default:
+		s.Carrier = true
+	}
+	return s
+}
+
+// setCarrier sets our side up or down: the far end's carrier follows.
+func (v *vethPort) setCarrier(up bool) error {
+	ch := rtnl.Change{Mask: unix.IFF_UP}
+	if up {
+		ch.Flags = unix.IFF_UP
+	}
+	if err := v.host.conn.Set(v.index, ch); err != nil {
+		return fmt.Errorf("set the carrier of %s: %w", v.name, err)
+	}
+	return nil
+}
+
+func (v *vethPort) keys() []Key {
+	return append(v.place.keys(), linkKey(rtnl.Here, v.index), linkKey(v.ns, v.far))
+}
+
+func (v *vethPort) made() int { return v.index }
+
+func (v *vethPort) release() error { return v.detach() }
