@@ -72,19 +72,10 @@ func (f *Frame) Check() Reason {
 	if f.off == (Offload{}) {
 		return Pass
 	}
-	if !f.off.valid(len(data), f.typeEnd(data)) {
+	if !f.off.valid(len(data), pastTags(data, f.rest, len(data))+TypeLen) {
 		return BadOffload
 	}
 	return Pass
-}
-
-// typeEnd returns the index in data behind the EtherType, past all tags.
-func (f *Frame) typeEnd(data []byte) int {
-	at := f.rest
-	for at+TagLen+TypeLen <= len(data) && IsTPID(binary.BigEndian.Uint16(data[at:])) {
-		at += TagLen
-	}
-	return at + TypeLen
 }
 
 // Outer returns the outermost tag without taking it off; 0 where the frame has
@@ -210,7 +201,7 @@ func (f *Frame) SegmentLen(outer Tag) int {
 // TagsLen returns how many octets of tags the copy with outer put on has at
 // its front, beside and in the bytes.
 func (f *Frame) TagsLen(outer Tag) int {
-	n := f.typeEnd(f.Data()) - TypeLen - f.rest + int(f.nbeside)*TagLen
+	n := pastTags(f.Data(), f.rest, maxDepth) - f.rest + int(f.nbeside)*TagLen
 	if outer != 0 {
 		n += TagLen
 	}

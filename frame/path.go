@@ -231,13 +231,14 @@ func (w *walk) ip(at int) bool {
 	return w.network(at, typeIPv6)
 }
 
+// ethernet goes on behind the addresses of an inner frame.
 func (w *walk) ethernet(at int) bool {
-	at += AddrLen
-	for at+TagLen+TypeLen <= len(w.data) && IsTPID(binary.BigEndian.Uint16(w.data[at:])) {
-		at += TagLen
-	}
-	if at+TypeLen > len(w.data) {
-		return false
-	}
+	return at+HeaderLen <= len(w.data) && w.typed(at+AddrLen)
+}
+
+// typed goes on behind tags, if any, and a type, of which there is room for the
+// latter.
+func (w *walk) typed(at int) bool {
+	at = pastTags(w.data, at, maxDepth)
 	return w.network(at+TypeLen, binary.BigEndian.Uint16(w.data[at:]))
 }

@@ -36,9 +36,8 @@ func (s *Segmenter) Start(f *Frame) Reason {
 	if !f.off.IsGSO() {
 		return Pass
 	}
-	l2 := f.typeEnd(data)
 	w := walk{data: data, off: f.off}
-	if !w.network(l2, binary.BigEndian.Uint16(data[l2-TypeLen:])) {
+	if !w.typed(f.rest) {
 		s.more = false
 		return TxError
 	}
@@ -186,15 +185,15 @@ func (f *Frame) Tunnelled() bool {
 // within the data, and tunnel is false.
 func (f *Frame) segmentHeader() (end int, tunnel bool) {
 	data := f.Data()
-	l2 := f.typeEnd(data)
-	proto, l4, ok := network(data, l2, binary.BigEndian.Uint16(data[l2-TypeLen:]))
+	l2 := pastTags(data, f.rest, maxDepth)
+	proto, l4, ok := network(data, l2+TypeLen, binary.BigEndian.Uint16(data[l2:]))
 	switch {
 	case f.off.Flags&NeedsCsum != 0:
 		start := int(f.off.CsumStart)
 		tunnel = ok && start > l4
 		l4 = start
 	case !ok:
-		return l2, false
+		return l2 + TypeLen, false
 	case proto != f.off.l4proto():
 		// A lie, or a tunnel. Without a partial checksum nothing says
 		// where in it layer 4 is.

@@ -1,6 +1,9 @@
 package frame
 
-import "fmt"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
 // Lengths in an Ethernet header, in octets.
 const (
@@ -18,6 +21,20 @@ const (
 
 // IsTPID reports whether an EtherType announces a tag.
 func IsTPID(etherType uint16) bool { return etherType == TPIDCustomer || etherType == TPIDService }
+
+// maxDepth is how many tags are looked through where it is done for each copy,
+// so that a frame that is made of nothing else does not cost thousands of steps
+// a copy. The kernel does the same (VLAN_MAX_DEPTH in linux/if_vlan.h).
+const maxDepth = 8
+
+// pastTags returns the index in data behind the tags that start at at, of which
+// it looks at no more than most: that of a type, or of a tag that is cut off.
+func pastTags(data []byte, at, most int) int {
+	for ; most > 0 && at+TagLen+TypeLen <= len(data) && IsTPID(binary.BigEndian.Uint16(data[at:])); most-- {
+		at += TagLen
+	}
+	return at
+}
 
 // Priority is the upper four bits of a TCI: PCP in bits 3 to 1, DEI in bit 0.
 type Priority uint8
