@@ -156,3 +156,37 @@ func TestHarnessProcesses(t *testing.T) {
 		t.Errorf("exit status %d, want 3", r.Code)
 	}
 }
+
+func TestHarnessServices(t *testing.T) {
+	h := NewHost(t, NoDaemon)
+	a, b := h.Namespace("a"), h.Namespace("b")
+	wire(h, a, b)
+	a.Run("ip", "addr", "add", "10.0.0.1/24", "dev", "eth0")
+	a.DHCPServer("eth0", "10.0.0.50", "10.0.0.60")
+	if ip := b.DHCPClient("eth0"); !strings.HasPrefix(ip, "10.0.0.") {
+		t.Errorf("lease of %s", ip)
+	}
+	b.Ping("10.0.0.1")
+	one, two := a.LLDP("eth0"), b.LLDP("eth0")
+	one.AwaitNeighbour("b")
+	two.AwaitNeighbour("a")
+}
+
+func TestHarnessTaggedStacks(t *testing.T) {
+	h := NewHost(t, NoDaemon)
+	a, b := h.Namespace("a"), h.Namespace("b")
+	wire(h, a, b)
+	for i, ns := range []*Namespace{a, b} {
+		ns.Run("ip", "addr", "add", "10.0.0."+string(rune('1'+i))+"/24", "dev", "eth0")
+	}
+	a.Tag("eth0", 10)
+	a.NoPing("10.0.0.2")
+	b.Tag("eth0", 10)
+	a.Ping("10.0.0.2")
+	st := b.Station("eth0")
+	a.Run("ping", "-c", "1", "-W", "1", "10.0.0.2")
+	if r := st.Next(); !strings.Contains(Describe(r.Bytes), "C-tag 10") {
+		t.Errorf("on the wire is %s", Describe(r.Bytes))
+	}
+	Transfer(t, a, b, "tcp4", "10.0.0.2", 8<<20)
+}

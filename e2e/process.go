@@ -80,7 +80,7 @@ func (h *Host) start(netns string, env []string, argv ...string) (*Process, erro
 	p.cmd.Dir = h.dir
 	// The host's thread lives until the host is closed, so nobody outlives
 	// the test.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	// A daemon's child may hold the pipes open after it has ended.
 	p.cmd.WaitDelay = time.Second
 	var err error
@@ -204,8 +204,11 @@ func (p *Process) Signal(s syscall.Signal) {
 	}
 }
 
-// Kill ends p at once and waits until it is gone.
+// Kill ends p and its children at once, and waits until p is gone.
 func (p *Process) Kill() {
-	p.Signal(syscall.SIGKILL)
+	if p.Running() {
+		// The group is gone where p has ended just now.
+		_ = syscall.Kill(-p.Pid, syscall.SIGKILL)
+	}
 	<-p.done
 }
