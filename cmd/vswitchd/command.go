@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
+)
+
+// version is set when the program is built for a release.
+var version = "dev"
+
+// options are the daemon's flags.
+type options struct {
+	socket      string
+	socketGroup string
+	stateDir    string
+	logLevel    string
+	logFormat   string
+	workers     int
+}
+
+// usageError is a mistake in the words of the command line.
+type usageError struct{ error }
+
+func newCommand(serve func(context.Context, options, *slog.Logger) error) *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:   "vswitchd",
+		Short: "A virtual Ethernet switch in user space",
+		Long: `vswitchd is a virtual Ethernet switch. It joins network namespaces, virtual
+machines and devices, learns where stations live, and keeps VLANs apart.
+
+It runs in the foreground, logs to standard error, and is controlled with
+vsctl(1). SIGTERM and SIGINT end it; what it made is gone then, and what it
+took is as it was before.`,
+		Version:       version,
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := newLogger(cmd.ErrOrStderr(), o)
+			if err != nil {
+				return usageError{err}
+			}
+			if o.workers < 0 || o.workers > maxWorkers() {
+				return usageError{fmt.Errorf("--workers %d is not possible here: give 1 to %d, or 0 for the default", o.workers, maxWorkers())}
+			}
+			return serve(cmd.Context(), o, log)
+		},
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cmd.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usageError{fmt.Errorf("%q: vswitchd takes flags only; vsctl controls it", args[0])}
+		}
+		return nil
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&o.socket, "socket", defaultSocket(), "path of the control socket (default also by $VSWITCH_SOCKET)")
+	f.StringVar(&o.socketGroup, "socket-group", "", "group that may use the control socket, beside root")
+	f.StringVar(&o.stateDir, "state-dir", "/var/lib/vswitchd", "folder for what must outlive the daemon")
+	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
+	f.IntVar(&o.workers, "workers", 0, "threads that move frames (0: the default, see docs/operations.md)")
+	cmd.AddCommand(&cobra.Command{
+		Use:    "man DIR",
+		Short:  "Write the manual page",
+		Hidden: true,
+		Args:   cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return doc.GenManTree(cmd, &doc.GenManHeader{Title: "VSWITCHD", Section: "8", Source: "vswitch " + version}, args[0])
+		},
+	})
+	cmd.CompletionOptions.DisableDefaultCmd = true
+	return cmd
+}
+
+// maxWorkers bounds --workers: more threads than twice the processors only
+// take turns.
+func maxWorkers() int { return 2 * runtime.NumCPU() }
+
+func newLogger(w io.Writer, o options) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil || strings.ContainsAny(o.logLevel, "+-") {
+		return nil, fmt.Errorf("--log-level %q: use debug, info, warn or error", o.logLevel)
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	switch o.logFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, opts)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, opts)), nil
+	}
+	return nil, fmt.Errorf("--log-format %q: use text or json", o.logFormat)
+}

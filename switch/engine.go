@@ -1,0 +1,332 @@
+package vswitch
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"maps"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vswitch/vswitch/fdb"
+	"github.com/vswitch/vswitch/port"
+)
+
+// Config is what an [Engine] needs.
+type Config struct {
+	Host    Host
+	Log     *slog.Logger // nil: nothing is logged
+	Workers int          // 0: [DefaultWorkers]
+}
+
+// Engine runs switches: it owns their workers, and follows what happens to
+// their ports' devices.
+type Engine struct {
+	host    Host
+	log     *slog.Logger
+	clock   func() fdb.Time
+	workers []*worker
+	events  bus
+
+	// change is held by whoever changes the configuration, also while the
+	// system makes a device for it; nobody who only looks waits for that.
+	change sync.Mutex
+
+	mu       sync.RWMutex // guards what follows; held for an instant only
+	switches map[string]*Switch
+	watched  map[port.Key]map[*Port]bool
+	closed   bool
+
+	gone    chan struct{} // holds one when a worker has found a device gone
+	stop    context.CancelFunc
+	running sync.WaitGroup // workers, supervisor, housekeeper
+}
+
+// Switch is one switch of an Engine.
+type Switch struct {
+	name     string
+	table    *fdb.Table
+	snapshot atomic.Pointer[snapshot]
+
+	// Guarded by Engine.mu.
+	settings Settings
+	ports    map[string]*Port
+	ids      []*Port // by port ID; nil where free
+}
+
+// DefaultWorkers is how many workers an Engine has unless told otherwise. One
+// thread moves frames between two stations as fast as two do while the stations
+// need the other cores, and it keeps its caches; docs/benchmarks.md has the
+// figures.
+const DefaultWorkers = 1
+
+// NewEngine starts an engine without switches.
+func NewEngine(cfg Config) (*Engine, error) {
+	e := &Engine{
+		host:     cfg.Host,
+		log:      cfg.Log,
+		clock:    clockFrom(time.Now()),
+		switches: make(map[string]*Switch),
+		watched:  make(map[port.Key]map[*Port]bool),
+		gone:     make(chan struct{}, 1),
+	}
+	if e.log == nil {
+		e.log = slog.New(slog.DiscardHandler)
+	}
+	for i := range cmp.Or(cfg.Workers, DefaultWorkers) {
+		w, err := newWorker(i, e.clock, e.deviceGone)
+		if err != nil {
+			e.stopWorkers()
+			return nil, err
+		}
+		e.workers = append(e.workers, w)
+		e.running.Go(w.run) // until stopWorkers
+	}
+	e.events.init()
+	ctx, cancel := context.WithCancel(context.Background())
+	e.stop = cancel
+	e.running.Go(func() { e.supervise(ctx) })
+	e.running.Go(func() { e.keepHouse(ctx) })
+	return e, nil
+}
+
+// Close ends the engine: it refuses further changes, closes all ports, and
+// waits for the workers. What the ports made is gone then.
+func (e *Engine) Close(ctx context.Context) error {
+	e.change.Lock()
+	defer e.change.Unlock()
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return nil
+	}
+	e.closed = true
+	var all []*Port
+	for _, sw := range e.switches {
+		all = append(all, slices.Collect(maps.Values(sw.ports))...)
+	}
+	e.mu.Unlock()
+
+	e.stop() // no port comes back while they are closed
+	err := e.closePorts(ctx, all)
+	e.stopWorkers()
+	e.running.Wait()
+	e.events.close()
+	return err
+}
+
+func (e *Engine) stopWorkers() {
+	for _, w := range e.workers {
+		w.do(func() { w.stopped = true })
+	}
+}
+
+// quiesce waits until each worker has passed the end of its batch: none then
+// uses a snapshot, or a device, that was replaced before the call.
+func (e *Engine) quiesce() {
+	for _, w := range e.workers {
+		w.do(func() {})
+	}
+}
+
+// keepHouse ages entries and tells listeners of moves, until ctx ends.
+func (e *Engine) keepHouse(ctx context.Context) {
+	const ageEvery, tellEvery = time.Second, 100 * time.Millisecond
+	tick := time.NewTicker(ageEvery)
+	defer tick.Stop()
+	aged := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-e.events.arrived(): // the first listener
+			tick.Reset(tellEvery)
+		case <-tick.C:
+			if !e.events.watched() {
+				tick.Reset(ageEvery)
+			}
+			e.sendMoves()
+			if time.Since(aged) >= ageEvery {
+				e.age()
+				aged = time.Now()
+			}
+		}
+	}
+}
+
+func (e *Engine) age() {
+	for _, sw := range e.all() {
+		sw.table.Expire(e.clock())
+	}
+}
+
+// all returns the switches by name.
+func (e *Engine) all() []*Switch {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return slices.SortedFunc(maps.Values(e.switches), func(a, b *Switch) int { return cmp.Compare(a.name, b.name) })
+}
+
+// find returns the switch of that name.
+func (e *Engine) find(name string) (*Switch, error) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.findLocked(name)
+}
+
+func (e *Engine) findLocked(name string) (*Switch, error) {
+	if sw := e.switches[name]; sw != nil {
+		return sw, nil
+	}
+	return nil, errorf(NotFound, "no switch %q: `vsctl switch list` shows those that stand, `vsctl switch add %s` makes it", name, name)
+}
+
+// begin starts a change; the caller ends it with e.change.Unlock. It refuses
+// once the engine is closing.
+func (e *Engine) begin() error {
+	e.change.Lock()
+	if e.closed {
+		e.change.Unlock()
+		return errorf(Closing, "the switch is shutting down")
+	}
+	return nil
+}
+
+// AddSwitch makes a switch.
+func (e *Engine) AddSwitch(_ context.Context, name string, s Settings) error {
+	if err := cmp.Or(CheckName("switch", name), s.check()); err != nil {
+		return err
+	}
+	if err := e.begin(); err != nil {
+		return err
+	}
+	defer e.change.Unlock()
+	if _, err := e.find(name); err == nil {
+		return errorf(Exists, "switch %q stands already: choose another name, or change it with `vsctl switch set %s`", name, name)
+	}
+	sw := &Switch{
+		name:     name,
+		settings: s,
+		table:    fdb.New(fdb.Config{Size: s.FDBSize, Ageing: s.Ageing}),
+		ports:    make(map[string]*Port),
+	}
+	sw.snapshot.Store(&snapshot{table: sw.table, dropBPDU: s.DropBPDU})
+	e.mu.Lock()
+	e.switches[name] = sw
+	e.mu.Unlock()
+	e.events.send(Event{Kind: SwitchAdded, Switch: name})
+	return nil
+}
+
+// maxFDBSize bounds what one switch can be told to remember: at some 64 octets
+// an entry, a gigabyte.
+const maxFDBSize = 1 << 24
+
+func (s Settings) check() error {
+	switch {
+	case s.Ageing < 0:
+		return errorf(Invalid, "ageing %v is negative: give a time such as 300s, or 0 to keep entries for good", s.Ageing)
+	case s.Ageing != 0 && s.Ageing < time.Second:
+		return errorf(Invalid, "ageing %v is under a second: give 1s or more, or 0 to keep entries for good", s.Ageing)
+	case s.Ageing > math.MaxInt32*time.Second:
+		return errorf(Invalid, "ageing %v is too long: 0 keeps entries for good", s.Ageing)
+	case s.FDBSize < 1 || s.FDBSize > maxFDBSize:
+		return errorf(Invalid, "a forwarding database of %d entries is not possible: give 1 to %d", s.FDBSize, maxFDBSize)
+	}
+	return nil
+}
+
+// SetSwitch changes a switch's settings: change is called with a copy of them,
+// which is put in force if it returns nil.
+func (e *Engine) SetSwitch(_ context.Context, name string, change func(*Settings) error) error {
+	if err := e.begin(); err != nil {
+		return err
+	}
+	defer e.change.Unlock()
+	sw, err := e.find(name)
+	if err != nil {
+		return err
+	}
+	next := sw.settings
+	if err := change(&next); err != nil {
+		return err
+	}
+	if err := next.check(); err != nil {
+		return err
+	}
+	old := sw.settings
+	e.mu.Lock()
+	sw.settings = next
+	e.mu.Unlock()
+	if next.Ageing != old.Ageing {
+		sw.table.SetAgeing(next.Ageing)
+	}
+	if next.FDBSize != old.FDBSize {
+		sw.table.SetSize(next.FDBSize)
+	}
+	if next.DropBPDU != old.DropBPDU || next.PassReserved != old.PassReserved {
+		e.republish(sw)
+	}
+	e.events.send(Event{Kind: SwitchChanged, Switch: name})
+	return nil
+}
+
+// republish builds the snapshot anew after a change of the switch's settings.
+func (e *Engine) republish(sw *Switch) {
+	next := *sw.snapshot.Load()
+	next.dropBPDU = sw.settings.DropBPDU
+	next.views = slices.Clone(next.views)
+	for id, v := range next.views {
+		if v != nil {
+			next.views[id] = sw.ids[id].view(e, sw)
+		}
+	}
+	sw.snapshot.Store(&next)
+}
+
+// DeleteSwitch removes a switch and its ports.
+func (e *Engine) DeleteSwitch(ctx context.Context, name string) error {
+	if err := e.begin(); err != nil {
+		return err
+	}
+	defer e.change.Unlock()
+	sw, err := e.find(name)
+	if err != nil {
+		return err
+	}
+	if err := e.closePorts(ctx, slices.Collect(maps.Values(sw.ports))); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	delete(e.switches, name)
+	e.mu.Unlock()
+	e.events.send(Event{Kind: SwitchRemoved, Switch: name})
+	return nil
+}
+
+// Switches returns all switches, by name.
+func (e *Engine) Switches() []SwitchInfo {
+	var infos []SwitchInfo
+	for _, sw := range e.all() {
+		infos = append(infos, e.info(sw))
+	}
+	return infos
+}
+
+// Switch returns one switch.
+func (e *Engine) Switch(name string) (SwitchInfo, error) {
+	sw, err := e.find(name)
+	if err != nil {
+		return SwitchInfo{}, err
+	}
+	return e.info(sw), nil
+}
+
+func (e *Engine) info(sw *Switch) SwitchInfo {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return SwitchInfo{Name: sw.name, Settings: sw.settings, Ports: len(sw.ports)}
+}

@@ -1,0 +1,61 @@
+package vswitch
+
+import (
+	"context"
+
+	"github.com/vswitch/vswitch/port"
+)
+
+// Host attaches ports to the world. [Machine] makes one of the machine that
+// the daemon runs on; tests have one in memory.
+type Host interface {
+	// Open attaches a port, or changes nothing.
+	Open(ctx context.Context, id port.Identity, cfg port.Config) (Attachment, error)
+	// CloseAll closes many at once, faster than one by one.
+	CloseAll(ctx context.Context, all []Attachment) error
+	// Events tells what changed around attachments; see port.Key.
+	Events() <-chan port.Event
+}
+
+// Attachment is what a port hangs on.
+type Attachment interface {
+	Device() port.Device
+	Info() port.Info
+	Status() port.Status
+	// SetCarrier shows the far end that the port is up or down, where the
+	// kind can.
+	SetCarrier(up bool) error
+	// Keys names what concerns the attachment.
+	Keys() []port.Key
+	// Close gives back and removes what Open took and made; fine when the
+	// device is gone.
+	Close() error
+}
+
+// Machine returns the Host that makes real devices.
+func Machine(h *port.Host) Host { return machine{h} }
+
+type machine struct{ host *port.Host }
+
+type attachment struct{ *port.Attachment }
+
+func (a attachment) Device() port.Device { return a.Attachment.Device }
+func (a attachment) Info() port.Info     { return a.Attachment.Info }
+
+func (m machine) Open(ctx context.Context, id port.Identity, cfg port.Config) (Attachment, error) {
+	a, err := m.host.Open(ctx, id, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return attachment{a}, nil
+}
+
+func (m machine) CloseAll(ctx context.Context, all []Attachment) error {
+	var own []*port.Attachment
+	for _, a := range all {
+		own = append(own, a.(attachment).Attachment)
+	}
+	return m.host.CloseAll(ctx, own)
+}
+
+func (m machine) Events() <-chan port.Event { return m.host.Events() }

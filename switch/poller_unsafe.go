@@ -1,0 +1,97 @@
+//go:build linux
+
+package vswitch
+
+import (
+	"encoding/binary"
+	"fmt"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// wakeSlot marks the event of the descriptor that wakes the worker.
+const wakeSlot = -1
+
+// poller waits for devices to have frames, with epoll(7).
+type poller struct {
+	fd     int
+	waker  int // an eventfd
+	events [64]unix.EpollEvent
+}
+
+func newPoller() (*poller, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("create an epoll instance: %w", err)
+	}
+	waker, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("create an eventfd: %w", err)
+	}
+	p := &poller{fd: fd, waker: waker}
+	if err := p.add(waker, wakeSlot); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *poller) add(fd, slot int) error {
+	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(slot)}
+	if err := unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+		return fmt.Errorf("poll descriptor %d: %w", fd, err)
+	}
+	return nil
+}
+
+// remove forgets a descriptor; one that is not polled is fine.
+func (p *poller) remove(fd int) {
+	unix.EpollCtl(p.fd, unix.EPOLL_CTL_DEL, fd, nil)
+}
+
+// wake makes wait return; any goroutine may call it.
+func (p *poller) wake() {
+	var one [8]byte
+	binary.NativeEndian.PutUint64(one[:], 1)
+	unix.Write(p.waker, one[:])
+}
+
+// wait calls ready with the slot of each device that has frames, and sleeps
+// up to timeout milliseconds (-1: for good) while none has. It reports whether
+// wake was called.
+func (p *poller) wait(timeout int, ready func(slot int)) (woken bool) {
+	n := p.ready()
+	if n == 0 {
+		// The one call that may sleep goes through the scheduler, which
+		// gives the processor to other goroutines meanwhile.
+		n, _ = unix.EpollWait(p.fd, p.events[:], timeout)
+	}
+	for i := range max(n, 0) {
+		slot := int(p.events[i].Fd)
+		if slot == wakeSlot {
+			var count [8]byte
+			unix.Read(p.waker, count[:])
+			woken = true
+			continue
+		}
+		ready(slot)
+	}
+	return woken
+}
+
+// ready looks for events without sleeping, and thus past the scheduler.
+func (p *poller) ready() int {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_WAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), 0, 0, 0)
+	if errno != 0 {
+		return 0
+	}
+	return int(n)
+}
+
+func (p *poller) close() {
+	unix.Close(p.fd)
+	unix.Close(p.waker)
+}

@@ -1,0 +1,449 @@
+package vswitch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/vswitch/vswitch/fdb"
+	"github.com/vswitch/vswitch/frame"
+	"github.com/vswitch/vswitch/port"
+	"github.com/vswitch/vswitch/vlan"
+)
+
+// maxPorts bounds the ports of one switch, by the width of fdb.PortID.
+const maxPorts = 1<<16 - 1
+
+// maxFrameLen is longer than any frame; patches carry all.
+const maxFrameLen = 1 << 20
+
+// Port is one port of a switch: what was asked for, and what it hangs on.
+// Its fields are written by the holder of Engine.change, under Engine.mu.
+type Port struct {
+	sw   *Switch
+	id   fdb.PortID
+	core *core
+	cfg  PortConfig
+
+	attached Attachment  // nil: lost, or a patch
+	info     port.Info   // of the last attachment
+	status   port.Status // as it was last asked for
+	peer     *Port       // of a patch
+	worker   *worker     // that receives from the device
+	state    State
+	reason   string
+	watching []port.Key // under which Engine.watched has it
+	retry    backoff    // while nothing is attached
+	rxFull   uint64     // frames that the kernel dropped, so far
+}
+
+// check says what is wrong with the words of a port's configuration.
+func (c *PortConfig) check() error {
+	for _, err := range []error{CheckName("switch", c.Switch), CheckName("port", c.Name)} {
+		if err != nil {
+			return err
+		}
+	}
+	if err := c.VLAN.Validate(); err != nil {
+		return &Error{Invalid, err.Error()}
+	}
+	if c.Options.MaxMACs < 0 {
+		return errorf(Invalid, "a limit of %d addresses is not possible: give 1 or more, or 0 for no limit", c.Options.MaxMACs)
+	}
+	return nil
+}
+
+// AddPort makes a port: whole, or not at all.
+func (e *Engine) AddPort(ctx context.Context, cfg PortConfig) (PortInfo, error) {
+	if cfg.VLAN == (vlan.Policy{}) {
+		cfg.VLAN = *vlan.Default()
+	}
+	if err := cfg.check(); err != nil {
+		return PortInfo{}, err
+	}
+	if err := e.begin(); err != nil {
+		return PortInfo{}, err
+	}
+	defer e.change.Unlock()
+	sw, err := e.find(cfg.Switch)
+	if err != nil {
+		return PortInfo{}, err
+	}
+	if sw.ports[cfg.Name] != nil {
+		return PortInfo{}, errorf(Exists, "port %s/%s stands already: choose another name, or change it with `vsctl port set %s/%s`", cfg.Switch, cfg.Name, cfg.Switch, cfg.Name)
+	}
+	if cfg.Attach.Kind == port.Patch {
+		return e.addPatch(sw, cfg)
+	}
+	a, err := e.host.Open(ctx, port.Identity{Switch: cfg.Switch, Port: cfg.Name}, cfg.Attach)
+	if err != nil {
+		return PortInfo{}, translate(err)
+	}
+	p, err := e.newPort(sw, cfg)
+	if err == nil {
+		err = e.attach(p, a)
+	}
+	if err != nil {
+		return PortInfo{}, errors.Join(err, a.Close())
+	}
+	e.enter(p)
+	return e.portInfo(p), nil
+}
+
+// newPort gives a port its ID. Nothing refers to it yet.
+func (e *Engine) newPort(sw *Switch, cfg PortConfig) (*Port, error) {
+	id := slices.Index(sw.ids, nil)
+	if id < 0 {
+		id = len(sw.ids)
+	}
+	if id >= maxPorts {
+		return nil, errorf(Refused, "switch %s has %d ports, which is the most: put the port on another switch, joined by a patch", sw.name, maxPorts)
+	}
+	p := &Port{sw: sw, id: fdb.PortID(id), cfg: cfg, state: Up}
+	p.core = newCore(sw, p.id, cfg.Name, len(e.workers))
+	return p, nil
+}
+
+// attach makes a worker receive from what a port hangs on.
+func (e *Engine) attach(p *Port, a Attachment) error {
+	if p.cfg.Down {
+		if err := a.SetCarrier(false); err != nil {
+			return translate(err)
+		}
+	}
+	st := a.Status()
+	w := e.workers[int(p.id)%len(e.workers)]
+	var err error
+	w.do(func() { err = w.receiveFrom(p.core, a.Device()) })
+	if err != nil {
+		return errorf(Failed, "port %s/%s: %v", p.sw.name, p.cfg.Name, err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p.attached, p.worker, p.info, p.status = a, w, a.Info(), st
+	p.settle()
+	e.watchLocked(p, a.Keys())
+	return nil
+}
+
+// settle derives the port's state from what is known. The caller holds
+// Engine.mu.
+func (p *Port) settle() {
+	switch {
+	case p.cfg.Down:
+		p.state, p.reason = Down, ""
+	case p.peer != nil && p.peer.cfg.Down:
+		p.state, p.reason = Lost, fmt.Sprintf("no carrier: the far end %s/%s is down", p.peer.sw.name, p.peer.cfg.Name)
+	case p.peer != nil:
+		p.state, p.reason = Up, ""
+	case p.attached == nil || p.status.Gone || !p.status.Carrier:
+		p.state, p.reason = Lost, p.status.Reason
+	default:
+		p.state, p.reason = Up, ""
+	}
+	if p.status.MTU > 0 {
+		p.info.MTU = p.status.MTU
+	}
+}
+
+// enter makes a complete port part of its switch.
+func (e *Engine) enter(p *Port) {
+	sw := p.sw
+	e.reserveID(p)
+	e.mu.Lock()
+	sw.ports[p.cfg.Name] = p
+	e.mu.Unlock()
+	sw.table.SetPort(p.id, limits(&p.cfg))
+	e.publish(p)
+	e.tellPort(PortAdded, p)
+}
+
+// reserveID marks the port's ID as taken.
+func (e *Engine) reserveID(p *Port) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if int(p.id) == len(p.sw.ids) {
+		p.sw.ids = append(p.sw.ids, p)
+	} else {
+		p.sw.ids[p.id] = p
+	}
+}
+
+func limits(c *PortConfig) fdb.PortLimits {
+	return fdb.PortLimits{MaxMACs: c.Options.MaxMACs, Sticky: c.Options.Sticky}
+}
+
+func (p *Port) name() string { return p.sw.name + "/" + p.cfg.Name }
+
+// detached reports whether the port hangs on nothing, though it should.
+func (p *Port) detached() bool { return p.attached == nil && p.peer == nil }
+
+// publish puts the port's present configuration into the snapshot.
+func (e *Engine) publish(p *Port) {
+	p.sw.snapshot.Store(p.sw.snapshot.Load().with(p.view(e, p.sw)))
+}
+
+// view makes what the workers see of the port.
+func (p *Port) view(e *Engine, sw *Switch) *view {
+	o := &p.cfg.Options
+	v := &view{
+		core:     p.core,
+		up:       p.state == Up,
+		policy:   p.cfg.VLAN,
+		limit:    p.info.MTU + frame.HeaderLen,
+		tagRoom:  p.info.TagRoom,
+		noLearn:  o.NoLearn,
+		hairpin:  o.Hairpin,
+		isolated: o.Isolated,
+		pass:     sw.settings.PassReserved,
+	}
+	if o.PassReserved != nil {
+		v.pass = *o.PassReserved
+	}
+	for kind, withhold := range map[floods]bool{floodUnicast: o.NoFlood, floodMulticast: o.NoMcastFlood, floodBroadcast: o.NoBcastFlood} {
+		if withhold {
+			v.withheld |= kind
+		}
+	}
+	switch {
+	case p.attached != nil:
+		v.device = p.attached.Device()
+	case p.peer != nil:
+		v.peer = p.peer.core
+		v.limit = maxFrameLen
+	}
+	return v
+}
+
+// SetPort changes a port: change is called with a copy of its configuration,
+// which is put in force if it returns nil. What the port is attached to cannot
+// be changed.
+func (e *Engine) SetPort(ctx context.Context, swName, name string, change func(*PortConfig) error) (PortInfo, error) {
+	if err := e.begin(); err != nil {
+		return PortInfo{}, err
+	}
+	defer e.change.Unlock()
+	p, err := e.findPort(swName, name)
+	if err != nil {
+		return PortInfo{}, err
+	}
+	next := p.cfg
+	if err := change(&next); err != nil {
+		return PortInfo{}, err
+	}
+	next.Switch, next.Name, next.Attach = p.cfg.Switch, p.cfg.Name, p.cfg.Attach
+	if err := next.check(); err != nil {
+		return PortInfo{}, err
+	}
+	if next.Down != p.cfg.Down && p.attached != nil {
+		if err := p.attached.SetCarrier(!next.Down); err != nil {
+			return PortInfo{}, translate(err)
+		}
+	}
+	old := p.cfg
+	e.mu.Lock()
+	p.cfg = next
+	e.mu.Unlock()
+	if was := limits(&old); was != limits(&next) {
+		p.sw.table.SetPort(p.id, limits(&next))
+	}
+	if !next.Down && p.detached() {
+		if err := e.reattach(ctx, p); err != nil {
+			e.log.Info("port stays lost", "port", p.name(), "reason", err)
+		}
+	}
+	e.update(p, p.status)
+	if p.peer != nil {
+		e.update(p.peer, p.peer.status)
+	}
+	e.forgetVLANs(p, &old.VLAN)
+	e.tellPort(PortChanged, p)
+	return e.portInfo(p), nil
+}
+
+// forgetVLANs removes the entries of VLANs that the port had under its old
+// policy and has no more.
+func (e *Engine) forgetVLANs(p *Port, old *vlan.Policy) {
+	if old.Equal(&p.cfg.VLAN) {
+		return
+	}
+	e.quiesce()
+	p.sw.table.RemoveIf(func(en fdb.Entry) bool {
+		return en.Port == p.id && en.Type == fdb.Dynamic && !p.cfg.VLAN.Member(en.VLAN)
+	})
+}
+
+// DeletePort removes a port, and what was made for it.
+func (e *Engine) DeletePort(ctx context.Context, sw, name string) error {
+	if err := e.begin(); err != nil {
+		return err
+	}
+	defer e.change.Unlock()
+	p, err := e.findPort(sw, name)
+	if err != nil {
+		return err
+	}
+	return e.closePorts(ctx, []*Port{p})
+}
+
+// closePorts removes ports, with the far ends of patches.
+func (e *Engine) closePorts(ctx context.Context, ports []*Port) error {
+	set := make(map[*Port]bool)
+	for _, p := range ports {
+		set[p] = true
+		if p.peer != nil {
+			set[p.peer] = true
+		}
+	}
+	e.mu.Lock()
+	for p := range set {
+		delete(p.sw.ports, p.cfg.Name)
+		e.watchLocked(p, nil)
+	}
+	e.mu.Unlock()
+	e.withdraw(set)
+	open := e.release(slices.Collect(maps.Keys(set)))
+	for p := range set {
+		p.sw.table.RemovePort(p.id, false)
+		p.sw.table.ForgetPort(p.id)
+		e.mu.Lock()
+		p.sw.ids[p.id] = nil
+		e.mu.Unlock()
+		e.tellPort(PortRemoved, p)
+	}
+	return translate(e.host.CloseAll(ctx, open))
+}
+
+// withdraw takes ports out of their switches' snapshots.
+func (e *Engine) withdraw(ports map[*Port]bool) {
+	next := make(map[*Switch]*snapshot)
+	for p := range ports {
+		if next[p.sw] == nil {
+			next[p.sw] = p.sw.snapshot.Load()
+		}
+		next[p.sw] = next[p.sw].without(p.id)
+	}
+	for sw, sn := range next {
+		sw.snapshot.Store(sn)
+	}
+}
+
+// release takes their attachments off ports whose devices no snapshot has any
+// more, and returns them: no worker uses them then.
+func (e *Engine) release(ports []*Port) []Attachment {
+	for _, w := range e.workers {
+		w.do(func() {
+			for _, p := range ports {
+				if p.worker == w && p.attached != nil {
+					w.release(p.attached.Device())
+				}
+			}
+		})
+	}
+	var free []Attachment
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, p := range ports {
+		if p.attached != nil {
+			p.countRxFull(p.attached.Device())
+			free = append(free, p.attached)
+			p.attached, p.worker = nil, nil
+		}
+	}
+	return free
+}
+
+func (e *Engine) findPort(swName, name string) (*Port, error) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	sw, err := e.findLocked(swName)
+	if err != nil {
+		return nil, err
+	}
+	if p := sw.ports[name]; p != nil {
+		return p, nil
+	}
+	return nil, errorf(NotFound, "no port %q on switch %s: `vsctl port list %s` shows those that stand", name, swName, swName)
+}
+
+// Port returns one port.
+func (e *Engine) Port(sw, name string) (PortInfo, error) {
+	p, err := e.findPort(sw, name)
+	if err != nil {
+		return PortInfo{}, err
+	}
+	return e.portInfo(p), nil
+}
+
+// Ports returns the ports of a switch, or of all where sw is empty, by switch
+// and name; digits in names count as numbers.
+func (e *Engine) Ports(sw string) ([]PortInfo, error) {
+	e.mu.RLock()
+	var ports []*Port
+	if sw != "" {
+		s, err := e.findLocked(sw)
+		if err != nil {
+			e.mu.RUnlock()
+			return nil, err
+		}
+		ports = slices.Collect(maps.Values(s.ports))
+	} else {
+		for _, s := range e.switches {
+			ports = append(ports, slices.Collect(maps.Values(s.ports))...)
+		}
+	}
+	e.mu.RUnlock()
+	slices.SortFunc(ports, func(a, b *Port) int {
+		return cmp.Or(cmp.Compare(a.sw.name, b.sw.name), compareNatural(a.core.name, b.core.name))
+	})
+	infos := make([]PortInfo, 0, len(ports))
+	for _, p := range ports {
+		infos = append(infos, e.portInfo(p))
+	}
+	return infos, nil
+}
+
+func (e *Engine) portInfo(p *Port) PortInfo {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	info := PortInfo{PortConfig: p.cfg, State: p.state, Reason: p.reason, Info: p.info}
+	for _, l := range p.core.lanes {
+		l.addTo(&info.Counters)
+	}
+	if p.attached != nil {
+		p.countRxFull(p.attached.Device())
+	}
+	info.Counters.Drops[frame.RxFull] = p.rxFull
+	return info
+}
+
+// countRxFull adds what the kernel has dropped since the last call. The caller
+// holds Engine.mu.
+func (p *Port) countRxFull(d port.Device) {
+	if c, ok := d.(port.RxDropCounter); ok {
+		p.rxFull += c.RxDrops()
+	}
+}
+
+func (e *Engine) tellPort(kind EventKind, p *Port) {
+	e.events.send(Event{Kind: kind, Switch: p.sw.name, Port: p.cfg.Name, State: p.state, Reason: p.reason})
+}
+
+// translate gives errors of package port the codes of this one.
+func translate(err error) error {
+	if err == nil {
+		return nil
+	}
+	var own *Error
+	if errors.As(err, &own) {
+		return err
+	}
+	var pe *port.Error
+	if errors.As(err, &pe) {
+		return &Error{Code(pe.Code), err.Error()}
+	}
+	return &Error{Failed, err.Error()}
+}
