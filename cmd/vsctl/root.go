@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vswitch/vswitch/api"
+	"github.com/vswitch/vswitch/api/client"
+)
+
+// Exit codes; scripts rely on them.
+const (
+	exitOK          = 0
+	exitRefused     = 1   // by the daemon, because of how things stand
+	exitUsage       = 2   // wrong usage, malformed words
+	exitNoDaemon    = 3   // nobody answers at the socket, or not in time
+	exitInterrupted = 130 // 128 and the number of SIGINT, as of a shell
+)
+
+// app is one run of vsctl.
+type app struct {
+	stdout, stderr io.Writer
+
+	// Of the command line.
+	socket  string
+	json    bool
+	timeout seconds
+}
+
+// run executes one command line and returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	a := &app{stdout: stdout, stderr: stderr, timeout: seconds(client.DefaultTimeout)}
+	root := a.root()
+	root.SetArgs(aliasFlagsLast(args))
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	code := exitCode(err)
+	if !errors.As(err, new(silent)) {
+		// A mistake in the flags may have kept -j from being read.
+		a.complain(err, a.json || asksJSON(args))
+	}
+	return code
+}
+
+// silent ends a command whose output says already what is wrong.
+type silent struct{ code int }
+
+func (silent) Error() string { return "" }
+
+// usage is an error in how the command was called.
+func usage(format string, args ...any) error { return api.Errorf(api.Invalid, format, args...) }
+
+func exitCode(err error) int {
+	var quiet silent
+	var answered *api.Error
+	var output outputError
+	switch {
+	case errors.As(err, &quiet):
+		return quiet.code
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.As(err, &output):
+		return exitRefused
+	case !errors.As(err, &answered), answered.Code == api.Invalid:
+		return exitUsage // cobra's own errors are about words, too
+	case answered.Code == api.NoDaemon, answered.Code == api.Timeout:
+		return exitNoDaemon
+	}
+	return exitRefused
+}
+
+// complain writes an error as people, or scripts, want it.
+func (a *app) complain(err error, asJSON bool) {
+	var e *api.Error
+	switch {
+	case errors.Is(err, context.Canceled):
+		e = api.Errorf("interrupted", "interrupted: vsctl show tells whether it was done")
+	case !errors.As(err, &e):
+		e = api.Errorf(api.Invalid, "%v", err)
+	}
+	if asJSON {
+		encodeJSON(a.stderr, api.ErrorBody{Error: e})
+		return
+	}
+	fmt.Fprintf(a.stderr, "vsctl: %s\n", e.Message)
+}
+
+// asksJSON looks for -j where the flags could not be parsed.
+func asksJSON(args []string) bool {
+	if end := slices.Index(args, "--"); end >= 0 {
+		args = args[:end]
+	}
+	return slices.Contains(args, "-j") || slices.Contains(args, "--json")
+}
+
+func (a *app) root() *cobra.Command {
+	root := a.group(&cobra.Command{
+		Use:   "vsctl",
+		Short: "Control a vswitchd",
+		Long: `vsctl controls a running vswitchd over its Unix socket.
+
+A port is named PORT, on switch sw0, or SWITCH/PORT. Where SWITCH may be left
+out, showing means all switches and changing means sw0.
+
+Exit codes: 0 done; 1 refused as things stand; 2 wrong usage; 3 no daemon
+answers, or not in time.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		// Cobra's own has no good exit codes.
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	})
+	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"}) // -h is enough
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.socket, "socket", "", "the daemon's socket (default $"+client.SocketVar+", else "+client.DefaultSocket+")")
+	flags.BoolVarP(&a.json, "json", "j", false, "print one JSON document")
+	flags.Var(&a.timeout, "timeout", "wait for an answer this long")
+	root.AddGroup(
+		&cobra.Group{ID: "nouns", Title: "The switch:"},
+		&cobra.Group{ID: "looks", Title: "At a glance:"},
+		&cobra.Group{ID: "ovs", Title: "Open vSwitch's words:"},
+	)
+	add := func(id string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = id
+			root.AddCommand(c)
+		}
+	}
+	add("nouns", a.switchCommand(), a.portCommand(), a.vlanCommand(), a.fdbCommand())
+	add("looks", a.showCommand(), a.statsCommand(), a.dropsCommand())
+	add("ovs", a.ovsCommands()...)
+	add("", a.versionCommand(), a.doctorCommand(), completionCommand(), manCommand())
+	return root
+}
+
+// group makes c a noun whose verbs follow: without one, or with a wrong one,
+// it was called wrongly.
+func (a *app) group(c *cobra.Command) *cobra.Command {
+	c.Args = cobra.ArbitraryArgs
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			c.SetOut(a.stderr)
+			_ = c.Help() // fails as stderr does
+			return silent{exitUsage}
+		}
+		hint := "see " + c.CommandPath() + " --help"
+		if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+			hint = "did you mean " + strings.Join(near, " or ") + "?"
+		}
+		return usage("%s knows no %q: %s", c.CommandPath(), args[0], hint)
+	}
+	c.SuggestionsMinimumDistance = 2
+	return c
+}
+
+// words checks that the arguments are those named; one in brackets may be left
+// out, one that ends in dots may be there any number of times.
+func words(names ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		for i, name := range names {
+			switch {
+			case strings.HasSuffix(name, "..."):
+				return nil
+			case i >= len(args) && !strings.HasPrefix(name, "["):
+				return usage("%s: %s is missing: write %s", c.CommandPath(), name, useLine(c))
+			}
+		}
+		if len(args) > len(names) {
+			return usage("%s: %q is one word too many: write %s", c.CommandPath(), args[len(names)], useLine(c))
+		}
+		return nil
+	}
+}
+
+func useLine(c *cobra.Command) string { return strings.TrimSuffix(c.UseLine(), " [flags]") }
+
+// client returns a client of the daemon that the command line names.
+func (a *app) client() *client.Client {
+	return client.New(client.Config{Socket: a.socket, Timeout: time.Duration(a.timeout)})
+}
+
+// outputError is the failure to write what was found.
+type outputError struct{ error }
+
+// print writes v with -j, and what text makes of it without.
+func (a *app) print(v any, text func(w io.Writer) error) error {
+	var err error
+	if a.json {
+		err = encodeJSON(a.stdout, v)
+	} else {
+		err = text(a.stdout)
+	}
+	if err != nil {
+		return outputError{fmt.Errorf("write the output: %w", err)}
+	}
+	return nil
+}
+
+func encodeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// seconds is a flag for a time: "300s", "5m", or a bare number of seconds.
+type seconds time.Duration
+
+func (s *seconds) String() string { return time.Duration(*s).String() }
+func (s *seconds) Type() string   { return "time" }
+
+func (s *seconds) Set(word string) error {
+	if _, err := strconv.ParseUint(word, 10, 32); err == nil {
+		word += "s"
+	}
+	d, err := time.ParseDuration(word)
+	if err != nil || d < 0 {
+		return fmt.Errorf("%q is not a time: write such as 300s, 5m or 0", word)
+	}
+	*s = seconds(d)
+	return nil
+}
