@@ -1,7 +1,8 @@
 package fdb
 
-// SetSize sets how many dynamic entries there may be; 0 is [DefaultSize]. Where
-// there are more, they are evicted as newcomers would evict them.
+// SetSize sets how many dynamic entries there may be; 0 is [DefaultSize], more
+// than [MaxSize] is MaxSize. Where there are more already, they are evicted as
+// newcomers would evict them.
 func (t *Table) SetSize(n int) {
 	t.control.Lock()
 	defer t.control.Unlock()
@@ -15,7 +16,13 @@ func (t *Table) SetSize(n int) {
 	}
 	for t.evictOverSize() {
 	}
-	t.rebuild(n, max(t.reserve, reserveFor(n)))
+	t.mu.Lock()
+	reserve := reserveFor(n)
+	for reserve < t.standing[Static]+t.standing[Filter] {
+		reserve *= 2
+	}
+	t.mu.Unlock()
+	t.rebuild(n, reserve)
 }
 
 // evictOverSize removes one dynamic entry where there are too many.
@@ -52,7 +59,8 @@ func (t *Table) rebuild(size, reserve int) {
 	// The lists first, in their order.
 	t.ports.each(func(p *portState) {
 		r := p.entries.first
-		for p.entries = (byAge{}); r != 0; r = old.ages[r].right {
+		p.entries = byAge{}
+		for ; r != 0; r = old.ages[r].right {
 			st.ages.arrive(&p.entries, st.copyLocked(old, r), old.ages[r].stamp)
 		}
 	})
