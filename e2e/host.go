@@ -122,14 +122,18 @@ func Eventually(t testing.TB, d time.Duration, cond func() error) {
 	if d == 0 {
 		d = Patience
 	}
+	if err := poll(d, cond); err != nil {
+		t.Fatalf("not within %v: %v", d, err)
+	}
+}
+
+// poll calls cond until it returns nil; after d it returns cond's last error.
+func poll(d time.Duration, cond func() error) error {
 	deadline := time.Now().Add(d)
 	for {
 		err := cond()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %v", d, err)
+		if err == nil || time.Now().After(deadline) {
+			return err
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

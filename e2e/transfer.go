@@ -15,6 +15,8 @@ import (
 type Place interface {
 	// Agent starts the agent with these arguments.
 	Agent(args ...string) Running
+	// Ping waits until an address answers.
+	Ping(addr string)
 	String() string
 }
 
