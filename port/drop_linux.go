@@ -139,6 +139,25 @@ func clsact(index int) *netlink.GenericQdisc {
 	}
 }
 
+// occupied reports whether the device has a place for filters already.
+func (d *dropper) occupied(dev netlink.Link) (bool, error) {
+	h, err := d.conn.Handle()
+	if err != nil {
+		return false, err
+	}
+	list, err := h.QdiscList(dev)
+	if err != nil {
+		return false, fmt.Errorf("list the qdiscs of %s: %w", dev.Attrs().Name, err)
+	}
+	for _, q := range list {
+		// An ingress qdisc has the same number.
+		if q.Attrs().Parent == netlink.HANDLE_CLSACT {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // remove takes our filter from a device, and the qdisc with it where that is
 // ours and nobody else came to use it.
 func (d *dropper) remove(index int, qdisc bool) error {
@@ -173,9 +192,4 @@ func (d *dropper) remove(index int, qdisc bool) error {
 		}
 	}
 	return nil
-}
-
-// vanished reports whether what was to be removed was not there any more.
-func vanished(err error) bool {
-	return errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL)
 }

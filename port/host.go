@@ -93,6 +93,10 @@ func (h *Host) Open(ctx context.Context, id Identity, cfg Config) (*Attachment, 
 		a, err = h.openVeth(ctx, id, cfg)
 	case Tap:
 		a, err = h.openTap(ctx, id, cfg)
+	case Dev:
+		a, err = h.openDev(ctx, id, cfg)
+	case VM:
+		a, err = h.openVM(ctx, id, cfg)
 	default:
 		err = errorf(Invalid, "a port of kind %q is not attached to a device", cfg.Kind)
 	}

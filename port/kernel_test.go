@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
@@ -150,10 +151,12 @@ func run(t testing.TB, argv ...string) string {
 	return string(out)
 }
 
-// devices lists what an Open could leave: devices without numbers that change.
+// devices lists what an Open could leave: devices with their settings, without
+// what follows in the kernel's own time.
 func devices(t testing.TB) string {
 	t.Helper()
-	return run(t, "ip", "-o", "-details", "link", "show")
+	out := run(t, "ip", "-o", "-details", "link", "show")
+	return regexp.MustCompile(`(NO-CARRIER,|,LOWER_UP|state \S+) ?`).ReplaceAllString(out, "")
 }
 
 // namespace makes a namespace that has a name.

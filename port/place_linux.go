@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -146,20 +145,6 @@ func station(c *rtnl.Conn, index int, name string, p *place, cfg Config) error {
 		}
 	}
 	return nil
-}
-
-// setIPv6 turns IPv6 on or off on a device of the calling thread's namespace.
-// Only /proc can do it. A kernel without IPv6 has it off.
-func setIPv6(name string, on bool) error {
-	value := []byte("1")
-	if on {
-		value = []byte("0")
-	}
-	err := os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/disable_ipv6", value, 0)
-	if errors.Is(err, os.ErrNotExist) && !on {
-		return nil
-	}
-	return err
 }
 
 // checkConfig finds what is wrong with a Config by itself.

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
-	"sync"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -42,22 +39,11 @@ var undescribed = []string{
 
 // undescribedHere is undescribed for the kernel that runs: before Linux 6.2 the
 // header did not know UDP super-frames either.
-var undescribedHere = sync.OnceValue(func() []string {
-	var u unix.Utsname
-	if unix.Uname(&u) == nil && olderThan(unix.ByteSliceToString(u.Release[:]), 6, 2) {
+func undescribedHere() []string {
+	if rtnl.KernelBefore(6, 2) {
 		return append([]string{"tx-udp-segmentation"}, undescribed...)
 	}
 	return undescribed
-})
-
-// olderThan compares a kernel release such as 6.1.0-18-amd64.
-func olderThan(release string, major, minor int) bool {
-	a, rest, _ := strings.Cut(release, ".")
-	b, _, _ := strings.Cut(rest, ".")
-	b = b[:len(b)-len(strings.TrimLeft(b, "0123456789"))]
-	x, err1 := strconv.Atoi(a)
-	y, err2 := strconv.Atoi(b)
-	return err1 == nil && err2 == nil && (x < major || x == major && y < minor)
 }
 
 // vethPort is a pair: our side in the daemon's namespace, behind a packet

@@ -78,7 +78,7 @@ func (c *Conn) Addresses(index int) ([]Address, error) {
 
 func address(bits int, attrs []syscall.NetlinkRouteAttr) Address {
 	var a Address
-	proto := -1
+	proto := 0
 	for _, attr := range attrs {
 		switch attr.Attr.Type {
 		case unix.IFA_LOCAL: // IPv4; IPv6 only with a peer
@@ -92,7 +92,8 @@ func address(bits int, attrs []syscall.NetlinkRouteAttr) Address {
 			proto = int(attr.Value[0])
 		}
 	}
-	a.Auto = a.Addr().Is6() && a.Addr().IsLinkLocalUnicast() && (proto == protoLocal || proto < 0)
+	a.Auto = a.Addr().Is6() && a.Addr().IsLinkLocalUnicast() &&
+		(proto == protoLocal || KernelBefore(5, 18))
 	return a
 }
 

@@ -1,0 +1,186 @@
+package port
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/user"
+	"strconv"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/vswitch/vswitch/internal/rtnl"
+)
+
+// maxQueues is MAX_TAP_QUEUES of drivers/net/tun.c.
+const maxQueues = 256
+
+// vmPort is a persistent TAP that a VM monitor opens. The switch works on its
+// network side, with a packet socket, so that the monitor may come and go.
+type vmPort struct {
+	host   *Host
+	id     Identity
+	name   string
+	index  int
+	detach func() error
+}
+
+func (h *Host) openVM(ctx context.Context, id Identity, cfg Config) (*Attachment, error) {
+	if err := checkIfName(cfg.Device); err != nil {
+		return nil, err
+	}
+	if cfg.Queues < 0 || cfg.Queues > maxQueues {
+		return nil, errorf(Invalid, "%d queues: a TAP has 1 to %d", cfg.Queues, maxQueues)
+	}
+	if cfg.MTU > maxTapMTU {
+		return nil, errorf(Invalid, "MTU %d: a TAP takes %d to %d", cfg.MTU, minMTU, maxTapMTU)
+	}
+	owner, err := userID(cfg.Owner)
+	if err != nil {
+		return nil, err
+	}
+	flags := uint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
+	if cfg.Queues > 1 {
+		flags |= unix.IFF_MULTI_QUEUE
+	}
+	fd, err := openTun(cfg.Device, flags)
+	if errors.Is(err, unix.EBUSY) {
+		return nil, errorf(Exists, "there is a device %s already: if it is a TAP that a VM monitor opens, attach it with --dev %s; else choose another name", cfg.Device, cfg.Device)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var u undo
+	defer u.rollback()
+	open := true
+	release := func() {
+		if open {
+			open = false
+			unix.Close(fd)
+		}
+	}
+	u.add(release)
+	link, err := h.conn.LinkByName(cfg.Device)
+	if err != nil {
+		return nil, fmt.Errorf("find TAP %s, just made: %w", cfg.Device, err)
+	}
+	v := &vmPort{host: h, id: id, name: cfg.Device, index: link.Attrs().Index}
+	// It is marked before it is made to stay, so that no crash leaves a TAP
+	// that nobody knows.
+	err = h.conn.Set(v.index, rtnl.Change{Alias: h.alias(id), Group: &h.group, MTU: cfg.MTU, Flags: unix.IFF_NOARP, Mask: unix.IFF_NOARP})
+	if err != nil {
+		return nil, errorf(Refused, "the kernel refuses MTU %d for TAP %s: %w", cfg.MTU, cfg.Device, err)
+	}
+	if err := v.persist(fd, owner); err != nil {
+		return nil, err
+	}
+	u.add(func() { h.deleteMade([]int{v.index}) })
+	device, err := v.setup()
+	if err != nil {
+		return nil, err
+	}
+	u.add(func() { device.Close() })
+	if link, err = h.conn.Link(v.index); err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return nil, err
+	}
+	u.keep()
+	release()
+	return &Attachment{
+		Device: device,
+		Info:   Info{Device: v.name, Ifindex: v.index, MTU: link.Attrs().MTU, TagRoom: devTagRoom},
+		host:   h, id: id, kind: v,
+	}, nil
+}
+
+// userID returns the number of a user; -1 for nobody in particular.
+func userID(name string) (int, error) {
+	if name == "" {
+		return -1, nil
+	}
+	if n, err := strconv.ParseUint(name, 10, 31); err == nil {
+		return int(n), nil
+	}
+	u, err := user.Lookup(name)
+	if err != nil {
+		return 0, errorf(Invalid, "there is no user %s to own the TAP: give the name or number of a user", name)
+	}
+	return strconv.Atoi(u.Uid)
+}
+
+func (v *vmPort) persist(fd, owner int) error {
+	if owner >= 0 {
+		if err := unix.IoctlSetInt(fd, unix.TUNSETOWNER, owner); err != nil {
+			return fmt.Errorf("give TAP %s to user %d: %w", v.name, owner, err)
+		}
+	}
+	if err := unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 1); err != nil {
+		return fmt.Errorf("make TAP %s persistent: %w", v.name, err)
+	}
+	return nil
+}
+
+// setup makes the network side the switch's.
+func (v *vmPort) setup() (device Device, err error) {
+	h := v.host
+	if err := setIPv6(v.name, false); err != nil {
+		return nil, fmt.Errorf("turn IPv6 off on %s: %w", v.name, err)
+	}
+	if v.detach, err = h.drop.attach(v.index, true); err != nil {
+		return nil, err
+	}
+	// Without a qdisc in between, the TAP's own queue being full comes back
+	// to the packet socket (ENOBUFS) and is counted on the port.
+	handle, err := h.conn.Handle()
+	if err != nil {
+		return nil, err
+	}
+	err = handle.QdiscReplace(&netlink.GenericQdisc{
+		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: v.index, Parent: netlink.HANDLE_ROOT},
+		QdiscType:  "noqueue",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("take the qdisc from %s: %w", v.name, err)
+	}
+	if device, err = newPacketDevice(v.index, false); err != nil {
+		return nil, err
+	}
+	if err := h.conn.Set(v.index, rtnl.Change{Flags: unix.IFF_UP, Mask: unix.IFF_UP}); err != nil {
+		device.Close()
+		return nil, fmt.Errorf("set %s up: %w", v.name, err)
+	}
+	return device, nil
+}
+
+func (v *vmPort) status() Status {
+	link, err := v.host.conn.Link(v.index)
+	if errors.Is(err, rtnl.ErrNotFound) {
+		own := place{own: true}
+		return own.vanished(v.id, v.name)
+	}
+	if err != nil {
+		return Status{Reason: fmt.Sprintf("asking for %s: %v", v.name, err)}
+	}
+	a := link.Attrs()
+	s := Status{MTU: a.MTU}
+	switch {
+	case a.RawFlags&unix.IFF_UP == 0:
+		s.Reason = a.Name + " is down"
+	case a.RawFlags&unix.IFF_LOWER_UP == 0:
+		s.Reason = fmt.Sprintf("nobody has opened the TAP %s: a VM monitor would", a.Name)
+	default:
+		s.Carrier = true
+	}
+	return s
+}
+
+func (v *vmPort) setCarrier(bool) error { return nil }
+
+func (v *vmPort) keys() []Key { return []Key{linkKey(rtnl.Here, v.index)} }
+
+func (v *vmPort) made() int { return v.index }
+
+func (v *vmPort) release() error { return v.detach() }
