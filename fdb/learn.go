@@ -20,11 +20,15 @@ func (t *Table) Learn(vid vlan.ID, mac frame.MAC, port PortID, now Time) Outcome
 		if v.seen() >= at {
 			return Renewed
 		}
-		// A rebuild copies the values first and then looks again for those
-		// that were renewed meanwhile. Who still sees the old store now was
-		// in time for that.
-		if s.replace(v, v.at(at)) && t.store.Load() == st {
-			return Renewed
+		if s.replace(v, v.at(at)) {
+			// A rebuild takes over what it finds before it replaces the
+			// store; what comes too late for that is for us to do.
+			if next := t.next.Load(); next != nil {
+				next.catchUp(k, at)
+			}
+			if t.store.Load() == st {
+				return Renewed
+			}
 		}
 	}
 }

@@ -435,14 +435,11 @@ func (b *bench) compareAll() {
 }
 
 func TestTableAgainstModel(t *testing.T) {
-	rounds, ops := 150, 400
-	if testing.Short() {
-		rounds = 20
-	}
+	const ops = 400
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	for range rounds {
+	for range rounds(200) {
 		b := newBench(t, 1+rng.IntN(modelStations), Time(rng.IntN(3)*40))
 		for i := range ops {
 			b.op(rng.IntN)

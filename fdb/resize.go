@@ -56,6 +56,7 @@ func (t *Table) rebuild(size, reserve int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	old := t.store.Load()
+	t.next.Store(st)
 	// The lists first, in their order.
 	t.ports.each(func(p *portState) {
 		r := p.entries.first
@@ -73,14 +74,16 @@ func (t *Table) rebuild(size, reserve int) {
 			st.ages.sortIn(&t.ports.get(v.port()).entries, st.copyLocked(old, r), old.ages[r].stamp)
 		}
 	}
-	t.store.Store(st)
-	// Those who renewed an entry in the old store after it was copied either
-	// see now that it was replaced, and renew in the new one, or are seen here.
+	// Who renewed an entry in the old store after it was copied either does
+	// it in the new one too, because the entry was there already, or was in
+	// time to be seen here.
 	for r := ref(1); r <= old.refs(); r++ {
 		if k := old.keyLocked(r); k != 0 {
-			st.catchUp(k, old.slot(r).load())
+			st.catchUp(k, old.slot(r).load().seen())
 		}
 	}
+	t.store.Store(st)
+	t.next.Store(nil)
 	t.size, t.reserve = size, reserve
 	t.crowd = t.crowd.into(lists)
 }
@@ -90,10 +93,12 @@ func (st *store) copyLocked(old *store, r ref) ref {
 	return st.insertLocked(old.keyLocked(r), old.slot(r).load())
 }
 
-// catchUp renews k as in v.
-func (st *store) catchUp(k key, v value) {
-	s, w := st.find(k)
-	for w.seen() < v.seen() && !s.replace(w, w.at(v.seen())) {
-		w = s.load()
+// catchUp renews k, if it is there, as of at.
+func (st *store) catchUp(k key, at seen) {
+	for {
+		s, v := st.find(k)
+		if v.kind() != Dynamic || v.seen() >= at || s.replace(v, v.at(at)) {
+			return
+		}
 	}
 }

@@ -15,7 +15,8 @@ import (
 type Table struct {
 	// Read for every frame and hardly ever written.
 	store  atomic.Pointer[store]
-	ageing atomic.Int64 // milliseconds; noAgeing is off
+	next   atomic.Pointer[store] // the one that takes its place, while it is filled; else nil
+	ageing atomic.Int64          // milliseconds; noAgeing is off
 	ports  ports
 
 	_ [64]byte // the fields above share no cache line with those below
