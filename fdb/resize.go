@@ -57,40 +57,49 @@ func (t *Table) rebuild(size, reserve int) {
 	defer t.mu.Unlock()
 	old := t.store.Load()
 	t.next.Store(st)
-	// The lists first, in their order.
-	t.ports.each(func(p *portState) {
-		r := p.entries.first
-		p.entries = byAge{}
-		for ; r != 0; r = old.ages[r].right {
-			st.ages.arrive(&p.entries, st.copyLocked(old, r), old.ages[r].stamp)
-		}
-	})
-	for r := ref(1); r <= old.refs(); r++ {
-		switch v := old.slot(r).load(); {
-		case old.keyLocked(r) == 0:
-		case v.kind() != Dynamic:
-			st.copyLocked(old, r)
-		case old.ages[r].rank > 0:
-			st.ages.sortIn(&t.ports.get(v.port()).entries, st.copyLocked(old, r), old.ages[r].stamp)
-		}
-	}
-	// Who renewed an entry in the old store after it was copied either does
-	// it in the new one too, because the entry was there already, or was in
-	// time to be seen here.
-	for r := ref(1); r <= old.refs(); r++ {
-		if k := old.keyLocked(r); k != 0 {
-			st.catchUp(k, old.slot(r).load().seen())
-		}
-	}
+	t.copyLocked(old, st)
+	st.catchUpAll(old)
 	t.store.Store(st)
 	t.next.Store(nil)
 	t.size, t.reserve = size, reserve
 	t.crowd = t.crowd.into(lists)
 }
 
-// copyLocked adds what is at r in old.
-func (st *store) copyLocked(old *store, r ref) ref {
+// copyLocked fills st with what is in old.
+func (t *Table) copyLocked(old, st *store) {
+	// Those on lists first, in their order.
+	t.ports.each(func(p *portState) {
+		r := p.entries.first
+		p.entries = byAge{}
+		for ; r != 0; r = old.ages[r].right {
+			st.ages.arrive(&p.entries, st.copyOneLocked(old, r), old.ages[r].stamp)
+		}
+	})
+	for r := ref(1); r <= old.refs(); r++ {
+		switch v := old.slot(r).load(); {
+		case old.keyLocked(r) == 0:
+		case v.kind() != Dynamic:
+			st.copyOneLocked(old, r)
+		case old.ages[r].rank > 0:
+			st.ages.sortIn(&t.ports.get(v.port()).entries, st.copyOneLocked(old, r), old.ages[r].stamp)
+		}
+	}
+}
+
+// copyOneLocked adds what is at r in old.
+func (st *store) copyOneLocked(old *store, r ref) ref {
 	return st.insertLocked(old.keyLocked(r), old.slot(r).load())
+}
+
+// catchUpAll renews what was renewed in old after it was copied from there. Who
+// does so later than it is looked at here finds the copy in st, and renews it
+// too; see Table.Learn.
+func (st *store) catchUpAll(old *store) {
+	for r := ref(1); r <= old.refs(); r++ {
+		if k := old.keyLocked(r); k != 0 {
+			st.catchUp(k, old.slot(r).load().seen())
+		}
+	}
 }
 
 // catchUp renews k, if it is there, as of at.

@@ -89,6 +89,103 @@ func TestRenewalDoesNotReachTheNextHolderOfASlot(t *testing.T) {
 	}
 }
 
+// The windows between two steps of a reader, a renewal or a rebuild are too
+// narrow for a test with goroutines; these take the steps one by one.
+
+func TestReaderNoticesThatASlotWasEmptied(t *testing.T) {
+	for name, meanwhile := range map[string]func(st *store, r ref){
+		"and filled by another": func(st *store, r ref) {
+			b := station(2)
+			st.removeLocked(r, st.slot(r).load())
+			st.insertLocked(keyOf(1, &b), newValue(Dynamic, 4, firstSeen(5)))
+		},
+		"and filled by another and the same again": func(st *store, r ref) {
+			a, b := station(1), station(2)
+			st.removeLocked(r, st.slot(r).load())
+			st.insertLocked(keyOf(1, &b), newValue(Dynamic, 4, firstSeen(5)))
+			st.removeLocked(r, st.slot(r).load())
+			st.insertLocked(keyOf(1, &a), newValue(Dynamic, 3, firstSeen(5)))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			st := newStore(1)
+			st.buckets = st.buckets[:1]
+			a := station(1)
+			r := st.insertLocked(keyOf(1, &a), newValue(Dynamic, 3, firstSeen(5)))
+			before := st.version(0).Load()
+			if k := st.keyLocked(r); k != keyOf(1, &a) {
+				t.Fatalf("slot %d holds %#x", r, k)
+			}
+			meanwhile(st, r)
+			if st.version(0).Load() == before {
+				t.Error("the version is the same, so that the reader would take what it reads next for the first station's")
+			}
+		})
+	}
+}
+
+func TestReaderTakesADeadEntryForNone(t *testing.T) {
+	st := newStore(1)
+	a := station(1)
+	r := st.insertLocked(keyOf(1, &a), newValue(Dynamic, 3, firstSeen(5)))
+	v := st.slot(r).load()
+	st.slot(r).replace(v, v.dead())
+	if s, v := st.find(keyOf(1, &a)); s != nil || v != 0 {
+		t.Errorf("found %v", v)
+	}
+	if k, v := st.holder(r); k != 0 || v != 0 {
+		t.Errorf("slot %d holds %#x, %#x", r, k, v)
+	}
+}
+
+func TestRemovalNoticesARenewal(t *testing.T) {
+	st := newStore(1)
+	a := station(1)
+	r := st.insertLocked(keyOf(1, &a), newValue(Dynamic, 3, firstSeen(5)))
+	v := st.slot(r).load()
+	st.slot(r).replace(v, v.at(seenAgain(9)))
+	if st.removeLocked(r, v) {
+		t.Error("removed an entry that was renewed after it was found to be the oldest")
+	}
+	if s, v := st.find(keyOf(1, &a)); s == nil || v.seen() != seenAgain(9) {
+		t.Errorf("found %#x, want it as it was renewed", v)
+	}
+}
+
+func TestRebuildTakesRenewalsOver(t *testing.T) {
+	for name, steps := range map[string]func(w *world, old, st *store){
+		"before the copy": func(w *world, old, st *store) {
+			w.hears(1, 1, 3, Renewed)
+			w.copyLocked(old, st)
+			st.catchUpAll(old)
+		},
+		"between the copy and the second look": func(w *world, old, st *store) {
+			w.next.Store(nil) // as if the copy were made after the renewal looked for it
+			w.copyLocked(old, st)
+			w.hears(1, 1, 3, Renewed)
+			st.catchUpAll(old)
+		},
+		"after the second look": func(w *world, old, st *store) {
+			w.copyLocked(old, st)
+			st.catchUpAll(old)
+			w.hears(1, 1, 3, Renewed)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, Config{})
+			w.hears(1, 1, 3, Learned)
+			w.now += 100
+			old, st := w.store.Load(), newStore(100)
+			w.next.Store(st)
+			steps(w, old, st)
+			a := station(1)
+			if _, v := st.find(keyOf(1, &a)); v.seen() != seenAgain(w.now) {
+				t.Errorf("in the new store it was seen at %d, want %d", v.seen().time(), w.now)
+			}
+		})
+	}
+}
+
 func TestStoreSpreadsAddressesOfAnyPattern(t *testing.T) {
 	const n = 10_000
 	for name, mac := range map[string]func(i uint64) uint64{
