@@ -59,16 +59,15 @@ func (ns *Namespace) LLDP(ifname string) *LLDP {
 	h.t.Helper()
 	Need(h.t, "lldpd", "lldpcli")
 	l := &LLDP{ns: ns, socket: h.Path("lldpd." + ns.Name)}
-	l.p = ns.Go("lldpd", "-d", "-u", l.socket, "-I", ifname, "-S", ns.Name, "-O", "/dev/null")
-	h.Eventually(0, func() error {
-		c, err := net.Dial("unix", l.socket)
-		if err != nil {
-			return fmt.Errorf("lldpd in %s does not answer: %w", ns.Name, err)
-		}
-		return c.Close()
-	})
-	// Soon and often: the default of 30 s is for networks that stay.
-	l.cli("configure", "lldp", "tx-interval", "1")
+	// Soon and often: the default of 30 s is for networks that stay. By a
+	// file, and without disturbing it before it has read that: an lldpd that
+	// somebody talks to while it starts may stay paused.
+	conf := l.socket + ".conf"
+	if err := os.WriteFile(conf, []byte("configure lldp tx-interval 1\n"), 0o644); err != nil {
+		h.t.Fatal(err)
+	}
+	l.p = ns.Go("lldpd", "-d", "-u", l.socket, "-I", ifname, "-S", ns.Name, "-O", conf)
+	l.p.Expect(h.t, "lldpd should resume operations")
 	return l
 }
 
@@ -117,6 +116,6 @@ func (l *LLDP) AwaitNeighbour(name string) {
 				return nil
 			}
 		}
-		return fmt.Errorf("lldpd in %s hears %q, want %s", l.ns.Name, got, name)
+		return fmt.Errorf("lldpd in %s hears %q, want %s; it says:\n%s", l.ns.Name, got, name, indent(l.cli("show", "statistics")))
 	})
 }
