@@ -14,7 +14,7 @@ import (
 // those that come and go share eight, so that they are the ones to be evicted.
 const (
 	stayers     = 24
-	comers      = 5000
+	comers      = 1000
 	comersPorts = 8
 )
 
@@ -66,7 +66,7 @@ func TestReadersAreNeverWrong(t *testing.T) {
 	}
 	churn := func(from int) func() {
 		return func() {
-			for i := range rounds(500_000) {
+			for i := range rounds(150_000) {
 				mac, port := comer((from + i) % comers)
 				tb.Learn(1, mac, port, Time(1+i/100))
 			}

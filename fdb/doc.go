@@ -17,10 +17,10 @@
 // the place of the oldest dynamic entry of the port that has most of them, so
 // that one port that invents addresses evicts its own. Both are found without a
 // search: ports are kept on lists by their number of entries (crowd.go), each
-// port's entries in a heap by age (age.go).
+// port's entries on a list and in a heap by age (age.go).
 //
-// Third, a renewal is a single compare-and-swap on the entry and tells the heap
-// nothing; otherwise each frame would need the lock. The heap learns of it when
+// Third, a renewal is a single compare-and-swap on the entry and tells list and
+// heap nothing; otherwise each frame would need the lock. They learn of it when
 // the entry is about to be evicted or aged out: then it is sorted in again by
 // the time that it was really seen, and the next one is looked at. What is
 // evicted at last is therefore exactly the oldest, at the price of one sorting
@@ -43,23 +43,24 @@
 // refuses, take no lock at all. Learn of something new tries for the table's
 // lock for a few microseconds and gives up with [Busy]: the frame is forwarded
 // as usual and the station's next one teaches. That happens while
-// [Table.SetSize] or a growing number of static entries rebuilds the store
-// (about a millisecond for 16384 entries), when the system has suspended the
-// lock's holder, and when more than [maxSettle] entries were renewed since
-// somebody last asked for the oldest: the work done is kept, so that the next
-// attempts get through.
+// [Table.SetSize] or a growing number of static entries rebuilds the store (some
+// milliseconds for 16384 entries, BenchmarkRebuild), when the system has
+// suspended the lock's holder, and when more than 16384 entries of the fullest
+// port were renewed since somebody last asked for its oldest: the work done is
+// kept, so that the next attempts get through.
 //
 // All others are for control. They hold the table's lock for one entry at a
-// time (but for the rebuild), wait for each other, and must not be called from
-// a function that was given to one of them. [Table.Range], [Table.Entries] and
+// time (but for the rebuild). Those that change entries wait for each other, and
+// must not be called from a function that was given to one of them. [Table.Range], [Table.Entries] and
 // [Table.PortCount] take no lock.
 //
 // # Memory
 //
 // A table takes its memory when it is made and keeps it, whatever is learned:
-// two slots and 8 octets for each entry of Size, 98 octets together; 1.8 MB
-// with the default Size and the ring of events. More static entries than a
-// sixteenth of Size, 64 at least, make it grow: they are people's words and do
-// not count. The first Learn or SetPort for one of 64 neighbouring port numbers
-// takes 6 KB.
+// two slots with their nodes in the order of age, and a list of ports, for each
+// entry of Size, 98 octets together. With [DefaultSize] and [DefaultEvents] that
+// is 1.7 MB. There is room for static and filter entries beside that, for 64 or
+// a sixteenth of Size; more of them make the table grow, since they are people's
+// words and not a stranger's. The first SetPort or Learn for one of 64
+// neighbouring port numbers takes 4 KB more.
 package fdb

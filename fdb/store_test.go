@@ -206,7 +206,7 @@ func TestStoreSpreadsAddressesOfAnyPattern(t *testing.T) {
 				passes += p
 				longest = max(longest, p)
 			}
-			// A random spread has 3 in 100 elsewhere than at home.
+			// A random spread has 6 in 100.
 			if passes > n/10 || longest > 40 {
 				t.Errorf("%d entries passed %d buckets, one bucket was passed by %d; want under %d and 40", n, passes, longest, n/10)
 			}
