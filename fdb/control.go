@@ -89,7 +89,8 @@ type Match struct {
 	VLAN vlan.ID // 0: any
 }
 
-// Flush removes the dynamic entries that m chooses and returns their number.
+// Flush removes the dynamic entries that m chooses and returns their number,
+// counting those that have expired and were not swept yet.
 func (t *Table) Flush(m Match) int {
 	return t.removeIf(EventFlushed, func(k key, v value) bool {
 		return v.kind() == Dynamic && (m.Port == nil || v.port() == *m.Port) && (m.VLAN == 0 || k.vlan() == m.VLAN)
