@@ -1,0 +1,195 @@
+package vswitch
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/vswitch/vswitch/frame"
+	"github.com/vswitch/vswitch/port"
+	"github.com/vswitch/vswitch/vlan"
+)
+
+// loop is a device that costs nothing: it hands up the same frames again and
+// again, and takes all copies.
+type loop struct {
+	frames [][]byte // each with room for the offload header
+	taken  uint64
+}
+
+func (d *loop) FD() int      { return -1 }
+func (d *loop) Close() error { return nil }
+
+func (d *loop) Receive(io *port.IO) ([]frame.Frame, error) {
+	for i := range port.BatchFrames {
+		io.Frame(i).Reset(d.frames[i%len(d.frames)], 0, frame.Offload{})
+	}
+	return io.Batch(port.BatchFrames), nil
+}
+
+func (d *loop) Transmit(_ *port.IO, copies []port.Copy) (s port.Sent, err error) {
+	for _, c := range copies {
+		s.Frames++
+		s.Bytes += uint64(c.Frame.Len())
+	}
+	d.taken += s.Frames
+	return s, nil
+}
+
+// with replaces a port's device in the snapshot.
+func (b *bench) with(sw, name string, d port.Device) *view {
+	p, err := b.findPort(sw, name)
+	b.must(err)
+	v := *p.sw.snapshot.Load().view(p.id)
+	v.device = d
+	p.sw.snapshot.Store(p.sw.snapshot.Load().with(&v))
+	return &v
+}
+
+// turn takes one batch of the port's device through the switch.
+func (b *bench) turn(v *view) {
+	frames, _ := v.device.Receive(b.w.io)
+	sn := v.sw.snapshot.Load()
+	b.w.now = b.w.clock()
+	b.w.batch(sn, sn.view(v.id), frames)
+}
+
+func padded(b []byte) []byte { return append(make([]byte, frame.OffloadLen), b...) }
+
+// TestFramePathAllocatesNothing holds that no frame costs an allocation,
+// whatever becomes of it.
+func TestFramePathAllocatesNothing(t *testing.T) {
+	stations := func(n int) (frames [][]byte) {
+		for i := range n {
+			frames = append(frames, padded(ether(mac(5000), mac(6000+i), 46)))
+		}
+		return frames
+	}
+	for _, c := range []struct {
+		name   string
+		ports  int
+		frames [][]byte
+		setup  func(*bench)
+	}{
+		{"known unicast", 2, [][]byte{padded(ether(mac(2), mac(1), 46))}, func(b *bench) {
+			b.must(b.AddFDB(context.Background(), "sw0", 1, mac(2), "p1"))
+		}},
+		{"flood to 100 ports", 101, [][]byte{padded(ether(frame.Broadcast, mac(1), 46))}, nil},
+		{"new stations, with evictions", 2, stations(5000), func(b *bench) {
+			b.must(b.SetSwitch(context.Background(), "sw0", func(s *Settings) error { s.FDBSize = 1000; return nil }))
+		}},
+		{"stations that move", 2, stations(64), nil},
+		{"dropped at ingress", 2, [][]byte{padded(ether(mac(2), mac(1), 46, frame.NewTag(frame.TPIDCustomer, 0, 7)))}, nil},
+		{"over a patch", 2, [][]byte{padded(ether(frame.Broadcast, mac(1), 46))}, func(b *bench) {
+			b.must(b.AddSwitch(context.Background(), "sw1", DefaultSettings()))
+			b.add(PortConfig{Name: "up", Attach: patchTo("sw1", "down"), VLAN: vlan.Policy{Mode: vlan.Trunk}})
+			b.add(PortConfig{Switch: "sw1", Name: "far"})
+			b.with("sw1", "far", &loop{})
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			for i := range c.ports {
+				b.add(PortConfig{Name: fmt.Sprint("p", i)})
+			}
+			if c.setup != nil {
+				c.setup(b)
+			}
+			for i := range c.ports {
+				b.with("sw0", fmt.Sprint("p", i), &loop{frames: c.frames})
+			}
+			in, other := b.view("p0"), b.view("p1")
+			moves := c.name == "stations that move"
+			for range 200 { // tables grow to their size
+				b.turn(in)
+			}
+			allocs := testing.AllocsPerRun(100, func() {
+				b.turn(in)
+				if moves {
+					b.turn(other)
+				}
+			})
+			if allocs != 0 {
+				t.Errorf("a batch of %d frames: %v allocations, want 0", port.BatchFrames, allocs)
+			}
+		})
+	}
+}
+
+func (b *bench) view(name string) *view {
+	p, err := b.findPort("sw0", name)
+	b.must(err)
+	return p.sw.snapshot.Load().view(p.id)
+}
+
+// BenchmarkDecision measures parse, VLAN, learn, look up and egress check of
+// a known unicast frame, without any system call.
+func BenchmarkDecision(bm *testing.B) {
+	for _, stations := range []int{1, 1000, 100_000} {
+		bm.Run(fmt.Sprintf("stations=%d", stations), func(bm *testing.B) {
+			b := newBench(bm)
+			b.must(b.SetSwitch(context.Background(), "sw0", func(s *Settings) error { s.FDBSize = 300_000; return nil }))
+			b.add(PortConfig{Name: "p0"})
+			b.add(PortConfig{Name: "p1"})
+			var out, back [][]byte
+			wide := func(side, n int) frame.MAC {
+				return frame.MACFromUint64(0x02_00_00_00_00_00 | uint64(side)<<32 | uint64(n))
+			}
+			for i := range max(stations, port.BatchFrames) {
+				n := (i * 7919) % stations
+				out = append(out, padded(ether(wide(1, n), wide(0, n), 46)))
+				back = append(back, padded(ether(wide(0, n), wide(1, n), 46)))
+			}
+			p0, p1 := &walk{frames: out}, &walk{frames: back}
+			in, other := b.with("sw0", "p0", p0), b.with("sw0", "p1", p1)
+			for range len(out)/port.BatchFrames + 1 {
+				b.turn(in)
+				b.turn(other)
+			}
+			bm.ReportAllocs()
+			bm.ResetTimer()
+			for range bm.N/port.BatchFrames + 1 {
+				b.turn(in)
+			}
+		})
+	}
+}
+
+// walk is a loop that hands up all of its frames in turn.
+type walk struct {
+	loop
+	frames [][]byte
+	at     int
+}
+
+func (d *walk) Receive(io *port.IO) ([]frame.Frame, error) {
+	for i := range port.BatchFrames {
+		io.Frame(i).Reset(d.frames[d.at], 0, frame.Offload{})
+		if d.at++; d.at == len(d.frames) {
+			d.at = 0
+		}
+	}
+	return io.Batch(port.BatchFrames), nil
+}
+
+// BenchmarkFlood measures one copy of a flooded frame before the system call.
+func BenchmarkFlood(bm *testing.B) {
+	for _, ports := range []int{8, 64, 512} {
+		bm.Run(fmt.Sprintf("ports=%d", ports), func(bm *testing.B) {
+			b := newBench(bm)
+			frames := [][]byte{padded(ether(frame.Broadcast, mac(1), 46))}
+			for i := range ports + 1 {
+				b.add(PortConfig{Name: fmt.Sprint("p", i)})
+			}
+			for i := range ports + 1 {
+				b.with("sw0", fmt.Sprint("p", i), &loop{frames: frames})
+			}
+			in := b.view("p0")
+			bm.ReportAllocs()
+			bm.ResetTimer()
+			for range bm.N/(port.BatchFrames*ports) + 1 {
+				b.turn(in)
+			}
+		})
+	}
+}
