@@ -14,7 +14,7 @@ import (
 const (
 	maxConns   = 512 // connections at once
 	maxPerPeer = 64  // of one process
-	maxWork    = 8   // requests of one process that are under way, but for streams
+	maxWork    = 32  // requests of one process that are under way, but for streams
 )
 
 // door is a listener that knows who came in by it, and keeps the room from

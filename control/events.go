@@ -15,11 +15,11 @@ import (
 // or streams ends. The engine leaves out what a slow reader has no room for; one
 // that takes nothing for eventTime is dropped.
 func (s *Server) events(streams context.Context, w http.ResponseWriter, r *http.Request) {
-	_, err := readBody(w, r)
 	if r.Method != http.MethodGet {
 		s.send(w, r, notAllowed(w, r, methods{http.MethodGet: nil}))
 		return
 	}
+	_, err := readBody(w, r)
 	if err == nil {
 		_, err = params(r)
 	}

@@ -44,11 +44,6 @@ func (s *Server) routes(streams context.Context) http.Handler {
 
 // serve answers a request by the methods of its path.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, m methods) {
-	body, err := readBody(w, r)
-	if err != nil {
-		s.send(w, r, refusal(err))
-		return
-	}
 	method := r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
@@ -56,6 +51,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, m methods) {
 	h := m[method]
 	if h == nil {
 		s.send(w, r, notAllowed(w, r, m))
+		return
+	}
+	body, err := readBody(w, r)
+	if err != nil {
+		s.send(w, r, refusal(err))
 		return
 	}
 	done, err := s.begin(r)

@@ -1,0 +1,135 @@
+package control_test
+
+import (
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/vswitch/vswitch/control"
+)
+
+func TestListenMakesSocketForRootAndGroup(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "new", "folder", "s.sock")
+	l, err := control.Listen(path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := os.Lstat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := st.Mode(), fs.ModeSocket|0o660; got != want {
+		t.Errorf("mode of the socket is %v, want %v", got, want)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("after Close, Lstat says %v, want that the socket is gone", err)
+	}
+}
+
+func TestListenRefuses(t *testing.T) {
+	dir := t.TempDir()
+	alive := filepath.Join(dir, "alive")
+	l, err := control.Listen(alive, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(alive, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, path, group, want string }{
+		{"where a daemon answers", alive, "", "another daemon answers"},
+		{"a file", file, "", "is no socket"},
+		{"a link", link, "", "is no socket"},
+		{"a folder", dir, "", "is no socket"},
+		{"a path that does not fit", "/tmp/" + strings.Repeat("x", 200), "", "choose a shorter one"},
+		{"an unknown group", filepath.Join(dir, "s"), "no-such-group", "groupadd"},
+		{"below a file", filepath.Join(file, "s"), "", "folder"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l, err := control.Listen(c.path, c.group)
+			if err == nil {
+				l.Close()
+				t.Fatalf("Listen(%q, %q) succeeds", c.path, c.group)
+			}
+			if !strings.Contains(err.Error(), c.want) {
+				t.Errorf("Listen(%q, %q) = %v, want it to say %q", c.path, c.group, err, c.want)
+			}
+		})
+	}
+	if b, err := os.ReadFile(file); err != nil || string(b) != "precious" {
+		t.Errorf("the file holds %q, %v", b, err)
+	}
+	if _, err := net.Dial("unix", alive); err != nil {
+		t.Errorf("the first daemon no longer answers: %v", err)
+	}
+}
+
+func TestListenReplacesStaleSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale.SetUnlinkOnClose(false)
+	stale.Close()
+	l, err := control.Listen(path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+}
+
+func TestListenerLeavesSomebodyElsesSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	first, err := control.Listen(path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Remove(path)
+	second, err := control.Listen(path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	first.Close()
+	if _, err := net.Dial("unix", path); err != nil {
+		t.Errorf("closing the first listener took the second's socket: %v", err)
+	}
+}
+
+func TestOneOfManyDaemonsWins(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var won []net.Listener
+	for range 10 {
+		wg.Go(func() {
+			if l, err := control.Listen(path, ""); err == nil {
+				mu.Lock()
+				won = append(won, l)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	for _, l := range won {
+		defer l.Close()
+	}
+	if len(won) != 1 {
+		t.Errorf("%d daemons listen at one path, want 1", len(won))
+	}
+}
