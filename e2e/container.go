@@ -27,7 +27,7 @@ func (h *Host) Container(name string) *Container {
 	// Nothing here may ask for more than an unprivileged build machine gives:
 	// no raised limits, cgroups without systemd.
 	id := h.Run("podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs", "run", "--detach", "--name", name,
-		"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", "--network", "none",
+		"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", "--network", "none", "--cap-add", "NET_RAW",
 		"--cgroup-parent", "/"+runPrefix+runMark(), "--env", markVariable+"="+runMark(), "--rootfs", root, "/bin/sleep", "2147483647")
 	c := &Container{Name: name, ID: strings.TrimSpace(id), h: h}
 	h.onClose(func() {

@@ -190,7 +190,7 @@ func (h *Host) report() {
 			show("ip addr in "+ns.Name, ns.Try("ip", "-br", "addr"))
 		}
 	}
-	fmt.Fprintf(&b, "--- vswitchd's log\n%s", indent(tail(h.Daemon.Log(), 16<<10)))
+	fmt.Fprintf(&b, "--- vswitchd's log\n%s", indent(tail(collapse(h.Daemon.Log()), 16<<10)))
 	h.t.Log("what the host looks like:\n" + b.String())
 }
 
@@ -199,6 +199,29 @@ func indent(s string) string {
 		return ""
 	}
 	return "    " + strings.ReplaceAll(strings.TrimRight(s, "\n"), "\n", "\n    ") + "\n"
+}
+
+// collapse says how often a line of a log came in a row, whatever its time.
+func collapse(log string) string {
+	var b strings.Builder
+	last, times := "", 0
+	flush := func() {
+		if times > 1 {
+			fmt.Fprintf(&b, "    ... %d times\n", times)
+		}
+	}
+	for line := range strings.Lines(log) {
+		_, text, ok := strings.Cut(line, " ") // time=... first
+		if ok && text == last {
+			times++
+			continue
+		}
+		flush()
+		b.WriteString(line)
+		last, times = text, 1
+	}
+	flush()
+	return b.String()
 }
 
 func tail(s string, n int) string {

@@ -77,8 +77,9 @@ func TestVethIntoANamespace(t *testing.T) {
 	h.VS("port", "add", "gone", "--netns", process.Name)
 	process.release()
 	sleeper.Kill()
-	if p := h.AwaitState("gone", "lost"); !strings.Contains(p.Reason, process.Name) {
-		t.Errorf("the reason is %q; it should name %s", p.Reason, process.Name)
+	pid := strings.TrimPrefix(process.Name, "pid:")
+	if p := h.AwaitState("gone", "lost"); !strings.Contains(p.Reason, pid) {
+		t.Errorf("the reason is %q; it should name process %s", p.Reason, pid)
 	}
 }
 
@@ -173,6 +174,7 @@ func TestDevTakesOneEndOfAVeth(t *testing.T) {
 	box.Run("ip", "addr", "add", "10.0.0.5/24", "dev", "eth0")
 	box.Run("ip", "addr", "add", "fd00::5/64", "dev", "eth0", "nodad")
 	box.Run("ip", "link", "set", "eth0", "up")
+	h.settle("d0")
 	before := h.look("d0")
 	h.VS("port", "add", "box", "--dev", "d0")
 	if p := h.AwaitState("box", "up"); p.Device != "d0" || p.Kind != "dev" {
@@ -183,6 +185,14 @@ func TestDevTakesOneEndOfAVeth(t *testing.T) {
 	if after := h.look("d0"); after != before {
 		t.Errorf("after port del the device is not as it was\nbefore:\n%safter:\n%s", indent(before), indent(after))
 	}
+}
+
+// settle has a device been up once: the kernel gives it its queueing discipline
+// then, and never takes it back.
+func (h *Host) settle(ifname string) {
+	h.t.Helper()
+	h.Run("ip", "link", "set", ifname, "up")
+	h.Run("ip", "link", "set", ifname, "down")
 }
 
 // look describes all that a port may have changed on a device of the host.
@@ -205,6 +215,7 @@ func TestDevIsPutBackHoweverTheDaemonEnds(t *testing.T) {
 			h := NewHost(t)
 			h.Run("ip", "link", "add", "d0", "type", "veth", "peer", "name", "d1")
 			h.Run("ip", "link", "set", "d0", "alias", "mine")
+			h.settle("d0")
 			before := h.look("d0")
 			h.VS("port", "add", "d", "--dev", "d0")
 			if h.look("d0") == before {
@@ -243,8 +254,8 @@ func TestVMTapIsForAMonitorToOpen(t *testing.T) {
 	if !strings.HasPrefix(out, "sw0/vm: vm") {
 		t.Errorf("port add says %q", out)
 	}
-	if got := h.Run("ip", "tuntap", "show"); !strings.Contains(got, "vm0: tap") ||
-		!strings.Contains(got, "persist") || !strings.Contains(got, "user 65534") {
+	if got := h.Run("ip", "-d", "link", "show", "vm0"); !strings.Contains(got, "type tap") ||
+		!strings.Contains(got, "persist on") || !strings.Contains(got, "user nobody") {
 		t.Errorf("the TAP is not a persistent one of nobody's:\n%s", got)
 	}
 	if l := h.Links()["vm0"]; l.MTU != 9000 {

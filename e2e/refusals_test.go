@@ -52,7 +52,7 @@ func TestRefusedDevices(t *testing.T) {
 		{"a patch to a port that is there", "--patch sw0/first", []string{"first"}},
 		{"an MTU that the kernel refuses", "--netns web --mtu 70000", []string{"70000"}},
 		{"an MTU that the kernel refuses a TAP", "--tap --mtu 70000", []string{"70000"}},
-		{"an address twice", "--netns web --ip 10.0.0.1/24 --ip 10.0.0.1/24", []string{"10.0.0.1/24"}},
+		{"an address twice", "--netns web --ip 10.0.0.1/24 --ip 10.0.0.1/24", []string{"10.0.0.1"}},
 		{"a gateway that cannot be reached", "--netns web --ip 10.0.0.1/24 --gateway 10.9.9.9", []string{"10.9.9.9"}},
 	} {
 		h.Case(c.name, func(t *testing.T) {
@@ -101,7 +101,7 @@ func TestPortsThatStandAlready(t *testing.T) {
 	h.Refused(1, []string{"sw0/p"}, "port", "add", "p", "--netns", "web", "--access", "10")
 	h.Refused(1, []string{"sw0/p", "10", "11"}, "port", "add", "p", "--netns", "web", "--access", "11", "--may-exist")
 	h.VS("port", "add", "p", "--netns", "web", "--access", "10", "--may-exist")
-	h.Refused(1, []string{"sw0/q"}, "port", "del", "q")
+	h.Refused(1, []string{`"q"`, "sw0"}, "port", "del", "q")
 	h.VS("port", "del", "q", "--if-exists")
 	h.Refused(1, []string{"sw9"}, "port", "add", "sw9/p", "--netns", "web")
 }
