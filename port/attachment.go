@@ -26,9 +26,9 @@ type Status struct {
 	// Gone says that the attachment is beyond repair: close it, and open
 	// another one when one of its keys is told.
 	Gone bool
-	// Manual says, with Gone, that somebody took away what we made although
-	// its namespace stands: nothing that comes will bring it back, only
-	// somebody who asks.
+	// Manual says, with Gone, that nothing that comes brings the port back,
+	// only somebody who asks: what we made was taken away by hand although
+	// its namespace stands, or the namespace was that of a process.
 	Manual bool
 	// Carrier says that frames can pass.
 	Carrier bool

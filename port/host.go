@@ -30,6 +30,9 @@ type Host struct {
 	conn *rtnl.Conn
 	self netns.ID
 	drop dropper
+	mon  *monitor
+
+	containers *containers
 
 	mu   sync.Mutex
 	used map[int]Identity // devices that ports use but did not make, by index
@@ -66,12 +69,19 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	}
 	h.drop.conn = conn
 	h.drop.name = h.filterName()
+	if h.mon, err = newMonitor(conn, cfg.Log); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	h.containers = newContainers(h.mon.post, cfg.Log)
 	return h, nil
 }
 
 // Close ends the Host. Attachments that are open stay so, but nothing tells of
 // them any more: close them first.
 func (h *Host) Close() error {
+	h.containers.close()
+	h.mon.close()
 	h.conn.Close()
 	return h.drop.Close()
 }
@@ -109,6 +119,10 @@ func (h *Host) Open(ctx context.Context, id Identity, cfg Config) (*Attachment, 
 	}
 	return a, nil
 }
+
+// Events tells what changed around attachments, and what may bring lost ports
+// back. Changes that are not taken from it become one event.
+func (h *Host) Events() <-chan Event { return h.mon.events }
 
 // CloseAll closes many attachments in about the time that one takes: two
 // seconds hold for a thousand.

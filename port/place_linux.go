@@ -20,32 +20,67 @@ type place struct {
 	id   netns.ID // of the namespace that was found there
 	what string   // for people: "namespace web"
 	lost string   // for people: why it is not there any more
+	once bool     // it never comes back: pid:N
+	name string   // of the container that it is of
+	pid  int      // of the container's process
 
-	container string // that the namespace is of
+	unwatch []func()
 }
 
 // locate finds the place that cfg names. ns is nil for the daemon's own; else
 // it is the caller's to close.
-func (h *Host) locate(_ context.Context, cfg Config) (p place, ns *netns.NS, err error) {
-	if cfg.Netns == "" && cfg.Container == "" {
+func (h *Host) locate(ctx context.Context, cfg Config) (p place, ns *netns.NS, err error) {
+	switch {
+	case cfg.Container != "":
+		return h.containers.locate(ctx, cfg.Container, h.self)
+	case cfg.Netns == "":
 		return place{own: true, what: "the host"}, nil, nil
 	}
 	p.path, err = netns.Path(cfg.Netns)
-	if err == nil {
-		ns, err = netns.Open(cfg.Netns)
-	}
 	if err != nil {
 		return place{}, nil, namespaceError(err)
 	}
+	_, p.once = netns.PID(cfg.Netns)
+	if ns, err = netns.Open(cfg.Netns); err != nil {
+		if !p.once {
+			h.mon.files.await(p.path)
+		}
+		return place{}, nil, namespaceError(err)
+	}
 	p.id = ns.ID()
+	p.what = "namespace " + cfg.Netns
+	p.lost = p.what + " was deleted"
 	if pid, ok := netns.PID(cfg.Netns); ok {
 		p.what = fmt.Sprintf("the namespace of process %d", pid)
 		p.lost = p.what + " is gone"
-	} else {
-		p.what = "namespace " + cfg.Netns
-		p.lost = p.what + " was deleted"
 	}
 	return p, ns, nil
+}
+
+// watch tells of changes of the place from now on, until release.
+func (p *place) watch(h *Host) {
+	switch {
+	case p.name != "":
+		p.unwatch = append(p.unwatch, h.containers.hold(p.name))
+		// The engine keeps the namespace for a while after the end.
+		pidfd, err := unix.PidfdOpen(p.pid, 0)
+		if err == nil {
+			p.unwatch = append(p.unwatch, h.mon.files.exit(pidfd, containerKey(p.name)))
+		}
+		if !p.stands() {
+			h.mon.post(containerKey(p.name)) // it ended meanwhile
+		}
+	case p.path != "" && !p.once:
+		h.mon.files.hold(p.path, p.id)
+		p.unwatch = append(p.unwatch, func() { h.mon.files.drop(p.path) })
+	}
+}
+
+func (p *place) release() {
+	for _, f := range p.unwatch {
+		f()
+	}
+	p.unwatch = nil
 }
 
 func namespaceError(err error) error {
@@ -78,24 +113,26 @@ func (p *place) where(device string) string {
 	return device + " in " + p.what
 }
 
+// left is the status of a port whose namespace is not there under its name.
+func (p *place) left() Status { return Status{Gone: true, Manual: p.once, Reason: p.lost} }
+
 // vanished is the status of a port whose device is no longer there.
 func (p *place) vanished(id Identity, device string) Status {
 	if !p.stands() {
-		return Status{Gone: true, Reason: p.lost}
+		return p.left()
 	}
 	return Status{Gone: true, Manual: true, Reason: fmt.Sprintf(
 		"%s was deleted by hand: to make it again, use vsctl port set %s up", device, id)}
 }
 
 func (p *place) keys() []Key {
-	var keys []Key
-	if p.path != "" {
-		keys = append(keys, fileKey(p.path))
+	switch {
+	case p.name != "":
+		return []Key{containerKey(p.name)}
+	case p.path != "":
+		return []Key{fileKey(p.path)}
 	}
-	if p.container != "" {
-		keys = append(keys, containerKey(p.container))
-	}
-	return keys
+	return nil
 }
 
 // inside runs fn with a connection in ns, or in the daemon's namespace where

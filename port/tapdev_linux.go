@@ -65,6 +65,7 @@ func (h *Host) openTap(ctx context.Context, id Identity, cfg Config) (*Attachmen
 		t.device.Close() // the TAP goes with it: it is not persistent
 		return nil, err
 	}
+	t.place.watch(h)
 	info := Info{Device: t.ifName, Netns: cfg.Netns, IfName: t.ifName, MTU: mtu, TagRoom: tapTagRoom}
 	if t.ns == rtnl.Here {
 		info.Ifindex = t.index
@@ -192,7 +193,7 @@ func (t *tapPort) find(c *rtnl.Conn) (netlink.Link, error) {
 
 func (t *tapPort) status() Status {
 	if !t.place.stands() {
-		return Status{Gone: true, Reason: t.place.lost}
+		return t.place.left()
 	}
 	if !tunAlive(t.device.FD()) {
 		return t.place.vanished(t.id, t.place.where(t.ifName))
@@ -236,7 +237,14 @@ func (t *tapPort) setCarrier(up bool) error {
 	return nil
 }
 
-func (t *tapPort) keys() []Key { return append(t.place.keys(), linkKey(t.ns, t.index)) }
+func (t *tapPort) keys() []Key {
+	keys := append(t.place.keys(), linkKey(t.ns, t.index))
+	if t.ns != rtnl.Here {
+		// A namespace that ends says nothing of its devices any more.
+		keys = append(keys, namespaceKey(t.ns))
+	}
+	return keys
+}
 
 // made names the TAP where it can be deleted along with others. One in another
 // namespace goes with its descriptor.
@@ -247,4 +255,7 @@ func (t *tapPort) made() int {
 	return 0
 }
 
-func (t *tapPort) release() error { return nil }
+func (t *tapPort) release() error {
+	t.place.release()
+	return nil
+}

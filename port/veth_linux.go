@@ -108,6 +108,7 @@ func (h *Host) openVeth(ctx context.Context, id Identity, cfg Config) (_ *Attach
 		return nil, err
 	}
 	u.keep()
+	v.place.watch(h)
 	return &Attachment{
 		Device: device,
 		Info: Info{
@@ -215,7 +216,7 @@ func nameExists(cfg Config, where string, err error) error {
 
 func (v *vethPort) status() Status {
 	if !v.place.stands() {
-		return Status{Gone: true, Reason: v.place.lost}
+		return v.place.left()
 	}
 	here, err := v.host.conn.Link(v.index)
 	if errors.Is(err, rtnl.ErrNotFound) {
@@ -262,4 +263,7 @@ func (v *vethPort) keys() []Key {
 
 func (v *vethPort) made() int { return v.index }
 
-func (v *vethPort) release() error { return v.detach() }
+func (v *vethPort) release() error {
+	v.place.release()
+	return v.detach()
+}
