@@ -29,7 +29,7 @@ func (w *worker) decide(sn *snapshot, in *view, f *frame.Frame) frame.Reason {
 	if r := f.Check(); r != frame.Pass {
 		return r
 	}
-	if !in.up {
+	if !in.takes {
 		return frame.PortDown
 	}
 	if f.Hops() > maxHops {

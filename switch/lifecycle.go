@@ -141,7 +141,7 @@ func (e *Engine) update(p *Port, st port.Status) {
 func (e *Engine) detach(p *Port, st port.Status) {
 	st.Carrier = false
 	v := p.view(e, p.sw)
-	v.up, v.device = false, nil
+	v.up, v.takes, v.device = false, false, nil
 	p.sw.snapshot.Store(p.sw.snapshot.Load().with(v))
 	for _, a := range e.release([]*Port{p}) {
 		if err := a.Close(); err != nil {

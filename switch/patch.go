@@ -38,9 +38,6 @@ func (e *Engine) addPatch(sw *Switch, cfg PortConfig) (PortInfo, error) {
 		return PortInfo{}, err
 	}
 	p.peer, q.peer = q, p
-	for _, end := range []*Port{p, q} {
-		end.settle()
-	}
 	e.enter(p)
 	e.enter(q)
 	return e.portInfo(p), nil

@@ -107,7 +107,8 @@ func (e *Engine) newPort(sw *Switch, cfg PortConfig) (*Port, error) {
 	return p, nil
 }
 
-// attach makes a worker receive from what a port hangs on.
+// attach makes a worker receive from what a port hangs on. What follows from
+// it for the port's state is for the caller to settle.
 func (e *Engine) attach(p *Port, a Attachment) error {
 	if p.cfg.Down {
 		if err := a.SetCarrier(false); err != nil {
@@ -124,7 +125,6 @@ func (e *Engine) attach(p *Port, a Attachment) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	p.attached, p.worker, p.info, p.status = a, w, a.Info(), st
-	p.settle()
 	e.watchLocked(p, a.Keys())
 	return nil
 }
@@ -154,6 +154,7 @@ func (e *Engine) enter(p *Port) {
 	sw := p.sw
 	e.reserveID(p)
 	e.mu.Lock()
+	p.settle()
 	sw.ports[p.cfg.Name] = p
 	e.mu.Unlock()
 	sw.table.SetPort(p.id, limits(&p.cfg))
@@ -192,6 +193,7 @@ func (p *Port) view(e *Engine, sw *Switch) *view {
 	v := &view{
 		core:     p.core,
 		up:       p.state == Up,
+		takes:    p.state != Down, // a frame that comes in proves that the far end is up
 		policy:   p.cfg.VLAN,
 		limit:    p.info.MTU + frame.HeaderLen,
 		tagRoom:  p.info.TagRoom,

@@ -40,7 +40,8 @@ func newCore(sw *Switch, id fdb.PortID, name string, workers int) *core {
 // view is a port as a snapshot has it. It never changes.
 type view struct {
 	*core
-	up      bool
+	up      bool // sends
+	takes   bool // receives: also before it is known that there is carrier
 	policy  vlan.Policy
 	device  port.Device // nil: a patch, or nothing is attached
 	peer    *core       // of a patch
