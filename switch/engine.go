@@ -221,10 +221,6 @@ func (e *Engine) AddSwitch(_ context.Context, name string, s Settings) error {
 	return nil
 }
 
-// maxFDBSize bounds what one switch can be told to remember: at some 64 octets
-// an entry, a gigabyte.
-const maxFDBSize = 1 << 24
-
 func (s Settings) check() error {
 	switch {
 	case s.Ageing < 0:
@@ -233,8 +229,8 @@ func (s Settings) check() error {
 		return errorf(Invalid, "ageing %v is under a second: give 1s or more, or 0 to keep entries for good", s.Ageing)
 	case s.Ageing > math.MaxInt32*time.Second:
 		return errorf(Invalid, "ageing %v is too long: 0 keeps entries for good", s.Ageing)
-	case s.FDBSize < 1 || s.FDBSize > maxFDBSize:
-		return errorf(Invalid, "a forwarding database of %d entries is not possible: give 1 to %d", s.FDBSize, maxFDBSize)
+	case s.FDBSize < 1 || s.FDBSize > fdb.MaxSize:
+		return errorf(Invalid, "a forwarding database of %d entries is not possible: give 1 to %d", s.FDBSize, fdb.MaxSize)
 	}
 	return nil
 }

@@ -60,9 +60,11 @@ func (p *poller) wake() {
 }
 
 // wait calls ready with the slot of each device that has frames, and sleeps
-// up to timeout milliseconds (-1: for good) while none has. It reports whether
-// wake was called.
-func (p *poller) wait(timeout int, ready func(slot int)) (woken bool) {
+// up to timeout milliseconds (-1: for good) while none has. It returns early
+// when wake is called. Between two calls of ready, devices may be added and
+// removed: an event of one that is gone names a free slot, or one that has
+// nothing to receive yet.
+func (p *poller) wait(timeout int, ready func(slot int)) {
 	n := p.ready()
 	if n == 0 {
 		// The one call that may sleep goes through the scheduler, which
@@ -74,12 +76,10 @@ func (p *poller) wait(timeout int, ready func(slot int)) (woken bool) {
 		if slot == wakeSlot {
 			var count [8]byte
 			unix.Read(p.waker, count[:])
-			woken = true
 			continue
 		}
 		ready(slot)
 	}
-	return woken
 }
 
 // ready looks for events without sleeping, and thus past the scheduler.

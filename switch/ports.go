@@ -144,9 +144,8 @@ func (p *Port) settle() {
 	default:
 		p.state, p.reason = Up, ""
 	}
-	if p.status.MTU > 0 {
-		p.info.MTU = p.status.MTU
-	}
+	p.info.MTU = cmp.Or(p.status.MTU, p.info.MTU)
+	p.info.IfName = cmp.Or(p.status.IfName, p.info.IfName)
 }
 
 // enter makes a complete port part of its switch.
@@ -240,10 +239,12 @@ func (e *Engine) SetPort(ctx context.Context, swName, name string, change func(*
 	if err := next.check(); err != nil {
 		return PortInfo{}, err
 	}
+	status := p.status
 	if next.Down != p.cfg.Down && p.attached != nil {
 		if err := p.attached.SetCarrier(!next.Down); err != nil {
 			return PortInfo{}, translate(err)
 		}
+		status = p.attached.Status()
 	}
 	old := p.cfg
 	e.mu.Lock()
@@ -256,8 +257,9 @@ func (e *Engine) SetPort(ctx context.Context, swName, name string, change func(*
 		if err := e.reattach(ctx, p); err != nil {
 			e.log.Info("port stays lost", "port", p.name(), "reason", err)
 		}
+		status = p.status
 	}
-	e.update(p, p.status)
+	e.update(p, status)
 	if p.peer != nil {
 		e.update(p.peer, p.peer.status)
 	}

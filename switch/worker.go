@@ -97,11 +97,19 @@ func (w *worker) run() {
 		if w.waiting > 0 {
 			timeout = 1
 		}
-		woken := w.poll.wait(timeout, w.serve)
+		w.poll.wait(timeout, w.serve)
+		w.betweenBatches()
+	}
+}
+
+// betweenBatches does what waited for the end of a batch. It comes after each:
+// a request waits for one batch, however many devices have frames.
+func (w *worker) betweenBatches() {
+	if w.waiting > 0 {
 		w.learnDeferred()
-		if woken {
-			w.runTasks()
-		}
+	}
+	if w.tasks.Load() != nil {
+		w.runTasks()
 	}
 }
 
@@ -181,6 +189,7 @@ func (w *worker) serve(slot int) {
 	}
 	w.now = w.clock()
 	w.batch(sn, in, frames)
+	w.betweenBatches()
 }
 
 // batch decides about frames that one port received, and sends their copies.
