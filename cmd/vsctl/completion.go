@@ -51,7 +51,7 @@ func manCommand() *cobra.Command {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return outputError{err}
 			}
-			header := &doc.GenManHeader{Section: "8", Source: "vswitch " + ownVersion(), Manual: "vswitch"}
+			header := &doc.GenManHeader{Section: "8", Source: "vswitch " + version, Manual: "vswitch"}
 			if err := doc.GenManTree(root, header, args[0]); err != nil {
 				return outputError{fmt.Errorf("write the manual pages: %w", err)}
 			}

@@ -63,8 +63,8 @@ func (a *app) checkDaemon(c *cobra.Command) finding {
 		return f
 	}
 	f.Detail = fmt.Sprintf("vswitchd %s answers at %s", v.Version, cl.Socket())
-	if v.Version != ownVersion() {
-		f.State, f.Mend = warned, fmt.Sprintf("vsctl is %s: restart the daemon after an upgrade", ownVersion())
+	if v.Version != version {
+		f.State, f.Mend = warned, fmt.Sprintf("vsctl is %s: restart the daemon after an upgrade", version)
 	}
 	return f
 }

@@ -62,14 +62,19 @@ func (a *app) suggest(ctx context.Context, err error, want portName) error {
 	if listErr != nil {
 		return err
 	}
-	var near []string
+	var near, elsewhere []string
 	for _, p := range ports {
-		elsewhere := p.Name == want.port
-		if elsewhere || p.Switch == want.sw && distance(p.Name, want.port) <= 1+len(want.port)/4 {
+		switch {
+		case p.Name == want.port:
+			elsewhere = append(elsewhere, p.FullName())
+		case p.Switch == want.sw && distance(p.Name, want.port) <= 1+len(want.port)/4:
 			near = append(near, p.FullName())
 		}
 	}
-	if len(near) == 0 || len(near) > 3 {
+	if len(elsewhere) > 0 {
+		near = elsewhere
+	}
+	if len(near) == 0 || len(near) > 3 { // more are no help
 		return err
 	}
 	return api.Errorf(e.Code, "%s; did you mean %s?", e.Message, strings.Join(near, " or "))
@@ -130,9 +135,10 @@ func (a *app) portNames(c *cobra.Command, _ []string, typed string) ([]string, c
 	ports, _ := cl.Ports(c.Context(), "")
 	var names []string
 	for _, p := range ports {
-		if p.Switch == api.DefaultSwitch && !strings.Contains(typed, "/") {
+		if p.Switch == api.DefaultSwitch {
 			names = append(names, p.Name)
-		} else {
+		}
+		if p.Switch != api.DefaultSwitch || typed != "" {
 			names = append(names, p.FullName())
 		}
 	}

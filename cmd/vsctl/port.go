@@ -141,7 +141,7 @@ func explainFixedFlags(c *cobra.Command, err error) error {
 	if findErr == nil && ok && add.Flags().Lookup(name) != nil {
 		return usage("--%s cannot be changed: delete the port and add it again", name)
 	}
-	return err
+	return explainFlag(c, err)
 }
 
 // wantDown reads up and down, which may also be said as a flag.

@@ -73,6 +73,11 @@ func (k *kindFlags) spec(flags *pflag.FlagSet, name portName) (api.PortSpec, err
 		IPs: k.ips, Gateways: k.gateways, MTU: k.mtu,
 		Device: k.dev + k.vm, Owner: k.owner, Queues: k.queues,
 	}
+	for _, f := range []string{"netns", "container", "ifname", "mac", "owner", "dev", "vm"} {
+		if flags.Changed(f) && flags.Lookup(f).Value.String() == "" {
+			return spec, usage("--%s is empty: say its value, or leave it out", f)
+		}
+	}
 	var err error
 	if spec.Kind, err = k.kind(flags, name); err != nil {
 		return spec, err
@@ -80,11 +85,6 @@ func (k *kindFlags) spec(flags *pflag.FlagSet, name portName) (api.PortSpec, err
 	for _, f := range whereFlags {
 		if flags.Changed(f.flag) && !slices.Contains(f.fits, spec.Kind) {
 			return spec, usage("--%s does not fit --%s: leave it out, or make the port of kind --%s", f.flag, spec.Kind, strings.Join(f.fits, " or --"))
-		}
-	}
-	for _, f := range []string{"netns", "container", "ifname", "mac", "owner", "dev", "vm"} {
-		if flags.Changed(f) && flags.Lookup(f).Value.String() == "" {
-			return spec, usage("--%s is empty: say its value, or leave it out", f)
 		}
 	}
 	for _, f := range []string{"mtu", "queues"} {

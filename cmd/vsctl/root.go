@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/vswitch/vswitch/api"
 	"github.com/vswitch/vswitch/api/client"
@@ -123,6 +124,7 @@ answers, or not in time.`,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	})
 	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"}) // -h is enough
+	root.SetFlagErrorFunc(explainFlag)
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.socket, "socket", "", "the daemon's socket (default $"+client.SocketVar+", else "+client.DefaultSocket+")")
 	flags.BoolVarP(&a.json, "json", "j", false, "print one JSON document")
@@ -143,6 +145,22 @@ answers, or not in time.`,
 	add("ovs", a.ovsCommands()...)
 	add("", a.versionCommand(), a.doctorCommand(), completionCommand(), manCommand())
 	return root
+}
+
+// explainFlag says what a flag wants, without the names of Go's functions.
+func explainFlag(_ *cobra.Command, err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	switch f := invalid.GetFlag(); f.Value.Type() {
+	case "int":
+		return usage("--%s %q is not a number", f.Name, invalid.GetValue())
+	case "bool":
+		return usage("--%s=%s is neither true nor false", f.Name, invalid.GetValue())
+	default:
+		return usage("--%s: %v", f.Name, errors.Unwrap(invalid))
+	}
 }
 
 // group makes c a noun whose verbs follow: without one, or with a wrong one,
@@ -171,7 +189,7 @@ func words(names ...string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		for i, name := range names {
 			switch {
-			case strings.HasSuffix(name, "..."):
+			case strings.Contains(name, "..."):
 				return nil
 			case i >= len(args) && !strings.HasPrefix(name, "["):
 				return usage("%s: %s is missing: write %s", c.CommandPath(), name, useLine(c))

@@ -29,11 +29,22 @@ func (t *table) write(w io.Writer, right ...string) error {
 			alignRight(rows, i)
 		}
 	}
-	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	// Empty cells are padded, too, also at the end of a line, where nobody
+	// wants the spaces.
+	var padded strings.Builder
+	tw := tabwriter.NewWriter(&padded, 0, 8, 2, ' ', 0)
 	for _, row := range rows {
-		fmt.Fprintln(tw, strings.TrimRight(strings.Join(row, "\t"), "\t"))
+		fmt.Fprintln(tw, strings.Join(row, "\t"))
 	}
-	return tw.Flush()
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(padded.String()) {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func alignRight(rows [][]string, column int) {

@@ -2,24 +2,12 @@ package main
 
 import (
 	"io"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 )
 
-// version is set when the program is built: -ldflags "-X main.version=v1.2.3".
-var version string
-
-// ownVersion is the version that was set, else what the go command knows.
-func ownVersion() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "unknown"
-}
+// version is set when the program is built for a release.
+var version = "dev"
 
 // versions is what version -j prints. The daemon's is empty where none answers.
 type versions struct {
@@ -36,7 +24,7 @@ func (a *app) versionCommand() *cobra.Command {
 			cl := a.client()
 			defer cl.Close()
 			daemon, err := cl.Version(c.Context())
-			v := versions{Client: ownVersion(), Daemon: daemon.Version}
+			v := versions{Client: version, Daemon: daemon.Version}
 			printErr := a.print(v, func(w io.Writer) error {
 				t := newTable("vsctl", v.Client)
 				if err == nil {
