@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -183,6 +184,7 @@ type Link struct {
 	Master    string   `json:"master"`
 	AddrMode  string   `json:"inet6_addr_gen_mode"`
 	Promisc   int      `json:"promiscuity"`
+	Qdisc     string   `json:"qdisc"`
 	Info      struct {
 		Kind string `json:"info_kind"`
 	} `json:"linkinfo"`
@@ -234,21 +236,35 @@ func (h *Host) devices(netns string) string {
 	return strings.NewReplacer(" tentative", "", " optimistic", "").Replace(b.String())
 }
 
-// AwaitLink waits until a device is there and running.
+// AwaitLink waits until a device of the namespace is there and carries frames.
 func (ns *Namespace) AwaitLink(name string) Link {
 	ns.h.t.Helper()
+	return ns.h.awaitLink(ns.path, ns.Name, name)
+}
+
+// AwaitLink waits until a device of the host is there and carries frames.
+func (h *Host) AwaitLink(name string) Link {
+	h.t.Helper()
+	return h.awaitLink("", "the host", name)
+}
+
+// awaitLink asks for more than a carrier: when that comes, the kernel gives the
+// device its queueing discipline a moment later, and until then drops all that
+// is sent. The operational state changes in the same breath.
+func (h *Host) awaitLink(netns, place, name string) Link {
+	h.t.Helper()
 	var l Link
-	ns.h.Eventually(0, func() error {
+	h.Eventually(0, func() error {
 		var ok bool
-		if l, ok = ns.Links()[name]; !ok {
-			return fmt.Errorf("namespace %s has no device %s", ns.Name, name)
+		if l, ok = h.links(netns)[name]; !ok {
+			return fmt.Errorf("%s has no device %s", place, name)
 		}
-		for _, f := range l.Flags {
-			if f == "LOWER_UP" {
-				return nil
-			}
+		// A TAP that was made with a carrier never tells its state.
+		up := l.OperState == "UP" || l.OperState == "UNKNOWN" && slices.Contains(l.Flags, "LOWER_UP")
+		if !up || l.Qdisc == "noop" {
+			return fmt.Errorf("device %s of %s is %s %v, queueing %s; want it up", name, place, l.OperState, l.Flags, l.Qdisc)
 		}
-		return fmt.Errorf("device %s in %s has no carrier: %v", name, ns.Name, l.Flags)
+		return nil
 	})
 	return l
 }

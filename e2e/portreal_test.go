@@ -18,7 +18,7 @@ func TestGuestOnAVMPort(t *testing.T) {
 	g.AwaitUp()
 
 	h.Case("untagged", func(t *testing.T) {
-		g.Run("ip link set eth0 up && ip addr add 10.0.0.9/24 dev eth0 && ip -6 addr add fd00::9/64 dev eth0 nodad")
+		g.Run("ip link set eth0 up && ip addr add 10.0.0.9/24 dev eth0 && ip -6 addr add fd00::9/64 dev eth0")
 		before := h.Port("vm").Counters
 		talk(t, a, 1, g, 9)
 		after := h.Port("vm").Counters
@@ -37,14 +37,18 @@ func TestGuestOnAVMPort(t *testing.T) {
 		g.Run("ip addr flush dev eth0; ip link set eth0 up")
 		for vid, n := range map[int]int{1: 11, 20: 12} {
 			g.Run(fmt.Sprintf("ip link add link eth0 name eth0.%d type vlan id %d && ip link set eth0.%d up && "+
-				"ip addr add 10.0.0.%d/32 dev eth0.%d && ip -6 addr add fd00::%d/128 dev eth0.%d nodad", vid, vid, vid, n, vid, n, vid))
+				"ip addr add 10.0.0.%d/32 dev eth0.%d && ip -6 addr add fd00::%d/128 dev eth0.%d", vid, vid, vid, n, vid, n, vid))
 		}
 		// Host routes, because both VLANs use the same network.
 		g.Run("ip route add 10.0.0.1 dev eth0.1 src 10.0.0.11 && ip route add 10.0.0.2 dev eth0.20 src 10.0.0.12")
 		g.Run("ip -6 route add fd00::1 dev eth0.1 src fd00::11 && ip -6 route add fd00::2 dev eth0.20 src fd00::12")
 		talk(t, a, 1, g, 11)
 		talk(t, b, 2, g, 12)
-		a.NoPing("10.0.0.12")
+		for dev, other := range map[string]string{"eth0.1": "10.0.0.2", "eth0.20": "10.0.0.1"} {
+			if r := g.Try("ping -c 2 -W 1 -I " + dev + " " + other); r.Code == 0 {
+				t.Errorf("out of %s the guest reaches another VLAN:\n%s", dev, r.Stdout)
+			}
+		}
 	})
 
 	h.Case("killed, and started again", func(t *testing.T) {
@@ -69,7 +73,7 @@ func TestGuestWithQueues(t *testing.T) {
 	a := peer(h, "a", 1)
 	h.VS("port", "add", "vm", "--vm", "vm0", "--queues", "2")
 	g := h.Guest("g", NIC{Tap: "vm0", Queues: 2})
-	g.Run("ip link set eth0 up; ip addr add 10.0.0.9/24 dev eth0; ip -6 addr add fd00::9/64 dev eth0 nodad")
+	g.Run("ip link set eth0 up; ip addr add 10.0.0.9/24 dev eth0; ip -6 addr add fd00::9/64 dev eth0")
 	talk(t, a, 1, g, 9)
 }
 

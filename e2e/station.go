@@ -24,17 +24,17 @@ type Station struct {
 	ifindex int
 }
 
-// Station opens a packet socket on a device of the namespace and waits until
-// the device has a carrier.
+// Station waits until a device of the namespace carries frames and opens a
+// packet socket on it.
 func (ns *Namespace) Station(ifname string) *Station {
 	ns.h.t.Helper()
-	ns.AwaitLink(ifname)
 	st := ns.h.station(ns.path, ns.Name, ifname)
 	ns.closers = append(ns.closers, st.Close)
 	return st
 }
 
-// Station opens a packet socket on a device of the host.
+// Station waits until a device of the host carries frames and opens a packet
+// socket on it.
 func (h *Host) Station(ifname string) *Station {
 	h.t.Helper()
 	return h.station("", "host", ifname)
@@ -42,10 +42,7 @@ func (h *Host) Station(ifname string) *Station {
 
 func (h *Host) station(netns, place, ifname string) *Station {
 	h.t.Helper()
-	link, ok := h.links(netns)[ifname]
-	if !ok {
-		h.t.Fatalf("%s has no device %s", place, ifname)
-	}
+	link := h.awaitLink(netns, place, ifname)
 	var fd int
 	open := func() (err error) {
 		fd, err = openPacket(link.Ifindex)

@@ -110,6 +110,12 @@ func boot() error {
 	if err := os.Setenv("PATH", "/bin:/"); err != nil {
 		return err
 	}
+	// Addresses are in force at once: nobody else has them.
+	for _, conf := range []string{"all", "default"} {
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+conf+"/accept_dad", []byte("0"), 0); err != nil {
+			return err
+		}
+	}
 	return exec.Command("/bin/ip", "link", "set", "lo", "up").Run()
 }
 
