@@ -1,8 +1,8 @@
 package main
 
 import (
-	"errors"
-	"os/exec"
+	"context"
+	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -16,15 +16,22 @@ import (
 	"github.com/vswitch/vswitch/vlan"
 )
 
+// asProgram makes the test's own binary behave as vsctl.
+const asProgram = "TEST_AS_VSCTL"
+
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"vsctl": main})
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
+	os.Exit(m.Run())
 }
 
 // The scripts run vsctl against a daemon whose ports are in memory. Beside
 // testscript's own, they know these commands:
 //
 //	daemon                     start the daemon; it ends with the script
-//	code N COMMAND [ARGS]      the command exits with N
+//	vsctl [ARGS]               it exits with 0
+//	code N vsctl [ARGS]        it exits with N
 //	learn SWITCH/PORT MAC [V]  a station sends a frame, tagged with V
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -35,10 +42,29 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"daemon": startDaemon,
-			"code":   wantCode,
-			"learn":  learn,
+			"vsctl":  func(ts *testscript.TestScript, neg bool, args []string) { wantCode(ts, neg, exitOK, args) },
+			"code": func(ts *testscript.TestScript, neg bool, args []string) {
+				if len(args) < 2 || args[1] != "vsctl" {
+					ts.Fatalf("usage: code N vsctl [ARGS]")
+				}
+				want, err := strconv.Atoi(args[0])
+				ts.Check(err)
+				wantCode(ts, neg, want, args[2:])
+			},
+			"learn": learn,
 		},
 	})
+}
+
+// wantCode runs vsctl in this process: the scripts do so some hundred times.
+func wantCode(ts *testscript.TestScript, neg bool, want int, args []string) {
+	if neg {
+		ts.Fatalf("say which code it shall exit with: code N vsctl [ARGS]")
+	}
+	args = append([]string{"--socket", ts.Getenv(client.SocketVar)}, args...)
+	if got := run(context.Background(), args, ts.Stdout(), ts.Stderr()); got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
 }
 
 // running are the scripts' daemons by socket: scripts run at once.
@@ -49,26 +75,6 @@ func startDaemon(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(err)
 	ts.Defer(func() { ts.Check(d.Close()) })
 	running.Store(d.Socket, d)
-}
-
-func wantCode(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
-		ts.Fatalf("usage: code N COMMAND [ARGS]")
-	}
-	want, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	got := 0
-	err = ts.Exec(args[1], args[2:]...)
-	var exit *exec.ExitError
-	switch {
-	case errors.As(err, &exit):
-		got = exit.ExitCode()
-	case err != nil:
-		ts.Fatalf("%v", err)
-	}
-	if got != want {
-		ts.Fatalf("exit code %d, want %d", got, want)
-	}
 }
 
 func learn(ts *testscript.TestScript, neg bool, args []string) {

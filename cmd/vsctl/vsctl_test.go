@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"net"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vswitch/vswitch/api/client"
 )
 
 func TestDaemonThatDoesNotAnswerInTime(t *testing.T) {
@@ -44,6 +48,34 @@ func TestInterruptEndsAtOnce(t *testing.T) {
 	code := run(ctx, []string{"--socket", socket, "port", "add", "p1", "--tap"}, &stdout, &stderr)
 	if code != exitInterrupted || !strings.Contains(stderr.String(), "interrupted") || time.Since(begin) > 5*time.Second {
 		t.Errorf("exit code %d after %v, %q; want %d", code, time.Since(begin), stderr.String(), exitInterrupted)
+	}
+}
+
+func TestProgramEndsOnSIGINT(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, "show")
+	cmd.Env = append(os.Environ(), asProgram+"=1", client.SocketVar+"="+socket)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := l.Accept() // it has begun to ask
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	cmd.Process.Signal(os.Interrupt)
+	cmd.Wait()
+	if got := cmd.ProcessState.ExitCode(); got != exitInterrupted {
+		t.Errorf("exit code %d, want %d", got, exitInterrupted)
 	}
 }
 
