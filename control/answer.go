@@ -18,8 +18,9 @@ import (
 // answer is what a handler found. It is put into bytes after the engine is
 // done with.
 type answer struct {
-	status int // 0: 200
-	body   any // nil: none. list and byName are put into bytes piece by piece
+	status int    // 0: 200
+	body   any    // nil: none. list and byName are put into bytes piece by piece
+	about  string // what a request was about whose path does not tell, for the log
 }
 
 // list is a JSON array of what is yielded, which nobody has to hold at once.
@@ -106,7 +107,7 @@ func refusal(err error) answer {
 	if status == 0 {
 		status = http.StatusInternalServerError
 	}
-	return answer{status, api.ErrorBody{Error: e}}
+	return answer{status: status, body: api.ErrorBody{Error: e}}
 }
 
 // asError finds the error's code. One without a code is the system's.

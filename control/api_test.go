@@ -484,7 +484,7 @@ func TestChangesAreLoggedWithWhoAsked(t *testing.T) {
 			lines = append(lines, line)
 		}
 	}
-	if len(lines) != 2 || !strings.Contains(lines[0], "uid=") || !strings.Contains(lines[0], "pid=") || !strings.Contains(lines[1], "refused") {
+	if len(lines) != 2 || !strings.Contains(lines[0], "about=sw1") || !strings.Contains(lines[0], "uid=") || !strings.Contains(lines[0], "pid=") || !strings.Contains(lines[1], "refused") {
 		t.Errorf("log:\n%s", log.String())
 	}
 }

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"net/http"
 	"strconv"
@@ -118,7 +119,9 @@ func (s *Server) addFDB(ctx context.Context, r *http.Request, body []byte) (answ
 	if spec.Drop {
 		e.Type = api.Filter
 	}
-	return answer{http.StatusCreated, e}, s.engine.AddFDB(ctx, orDefault(spec.Switch), vid, mac, spec.Port)
+	sw := orDefault(spec.Switch)
+	a := answer{status: http.StatusCreated, body: e, about: fmt.Sprintf("%s VLAN %d %s", sw, vid, mac)}
+	return a, s.engine.AddFDB(ctx, sw, vid, mac, spec.Port)
 }
 
 func (s *Server) deleteFDB(ctx context.Context, r *http.Request, _ []byte) (answer, error) {
@@ -151,8 +154,9 @@ func (s *Server) flushFDB(ctx context.Context, r *http.Request, body []byte) (an
 			return answer{}, err
 		}
 	}
-	n, err := s.engine.FlushFDB(ctx, orDefault(spec.Switch), spec.Port, vid)
-	return answer{body: api.FDBFlushed{Flushed: n}}, err
+	sw := orDefault(spec.Switch)
+	n, err := s.engine.FlushFDB(ctx, sw, spec.Port, vid)
+	return answer{body: api.FDBFlushed{Flushed: n}, about: sw}, err
 }
 
 func (s *Server) fdbStats(_ context.Context, r *http.Request, _ []byte) (answer, error) {

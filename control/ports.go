@@ -46,18 +46,19 @@ func (s *Server) addPort(ctx context.Context, r *http.Request, body []byte) (ans
 	if err != nil {
 		return answer{}, err
 	}
+	a := answer{status: http.StatusCreated, about: cfg.Switch + "/" + cfg.Name}
 	p, err := s.engine.AddPort(ctx, cfg)
-	status := http.StatusCreated
 	if spec.MayExist && isCode(err, vswitch.Exists) {
 		// Of the names that may be taken, only this port's own may exist.
 		have, lookErr := s.engine.Port(cfg.Switch, cfg.Name)
 		if lookErr != nil {
-			return answer{}, err
+			return a, err
 		}
-		status, p = http.StatusOK, have
-		err = standsJustSo("port "+cfg.Switch+"/"+cfg.Name, portDiff(have, cfg))
+		a.status, p = http.StatusOK, have
+		err = standsJustSo("port "+a.about, portDiff(have, cfg))
 	}
-	return answer{status, shownPort(p)}, err
+	a.body = shownPort(p)
+	return a, err
 }
 
 func (s *Server) setPort(ctx context.Context, r *http.Request, body []byte) (answer, error) {

@@ -131,15 +131,16 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, h handler, body 
 	defer cancel()
 	start := time.Now()
 	a, err := h(ctx, r, body)
-	if err != nil {
-		a = refusal(err)
-	}
 	log := s.cfg.Log.With("method", r.Method, "path", r.URL.Path, "took", time.Since(start).Round(time.Microsecond))
+	if a.about != "" {
+		log = log.With("about", a.about)
+	}
 	if c := connOf(r.Context()); c != nil {
 		log = log.With("uid", c.peer.cred.Uid, "pid", c.peer.cred.Pid)
 	}
 	if err != nil {
 		log.Info("refused a change", "error", err)
+		a = refusal(err)
 	} else {
 		log.Info("changed")
 	}

@@ -88,22 +88,22 @@ func (s *Server) addSwitch(ctx context.Context, r *http.Request, body []byte) (a
 	if err := vswitch.CheckName("switch", spec.Name); err != nil {
 		return answer{}, err
 	}
+	a := answer{status: http.StatusCreated, about: spec.Name}
 	want := vswitch.DefaultSettings()
 	if err := applySettings(&want, spec); err != nil {
-		return answer{}, err
+		return a, err
 	}
-	a := answer{status: http.StatusCreated}
 	err := s.engine.AddSwitch(ctx, spec.Name, want)
 	if spec.MayExist && isCode(err, vswitch.Exists) {
 		a.status = http.StatusOK
 		have, lookErr := s.engine.Switch(spec.Name)
 		if lookErr != nil {
-			return answer{}, err
+			return a, err
 		}
 		err = standsJustSo("switch "+spec.Name, settingsDiff(have.Settings, want))
 	}
 	if err != nil {
-		return answer{}, err
+		return a, err
 	}
 	a.body, err = s.oneSwitch(spec.Name)
 	return a, err
