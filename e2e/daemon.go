@@ -111,9 +111,7 @@ func (d *Daemon) MustCleanShutdown() {
 		limit *= 3 // the race detector's price
 	}
 	r := d.p.Wait(h.t, Patience)
-	if took := time.Since(begin); took > limit {
-		h.t.Errorf("vswitchd took %v to end, want at most %v", took.Round(time.Millisecond), limit)
-	}
+	h.Within(limit, begin, "ending vswitchd")
 	if r.Code != 0 {
 		h.t.Errorf("vswitchd ended with status %d, want 0", r.Code)
 	}

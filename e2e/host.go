@@ -139,6 +139,34 @@ func poll(d time.Duration, cond func() error) error {
 	}
 }
 
+// Within fails the test when something that began then took longer than limit.
+// On a machine that is overloaded by others it only says so: there the figure
+// tells nothing about the switch.
+func (h *Host) Within(limit time.Duration, begin time.Time, what string) {
+	h.t.Helper()
+	took := time.Since(begin)
+	switch load := loadPerCPU(); {
+	case took <= limit:
+	case load > 4:
+		h.t.Logf("%s took %v, want at most %v; but %.0f programs want each processor", what, took.Round(time.Millisecond), limit, load)
+	default:
+		h.t.Errorf("%s took %v, want at most %v", what, took.Round(time.Millisecond), limit)
+	}
+}
+
+// loadPerCPU is the load average of the last minute.
+func loadPerCPU() float64 {
+	var load float64
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0
+	}
+	if _, err := fmt.Sscan(string(b), &load); err != nil {
+		return 0
+	}
+	return load / float64(runtime.NumCPU())
+}
+
 // onClose has fn called when the host goes, before its processes are killed.
 func (h *Host) onClose(fn func()) {
 	h.mu.Lock()
