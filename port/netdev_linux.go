@@ -280,7 +280,7 @@ func (d *devPort) status() Status {
 	switch {
 	case a.RawFlags&unix.IFF_UP == 0:
 		s.Reason = fmt.Sprintf("device %s is down", d.asked)
-	case a.RawFlags&unix.IFF_LOWER_UP != 0:
+	case passes(a.RawFlags):
 		s.Carrier = true
 	case link.Type() == "tun":
 		s.Reason = fmt.Sprintf("nobody has opened the TAP %s", d.asked)

@@ -212,7 +212,7 @@ func (t *tapPort) status() Status {
 	switch {
 	case a.RawFlags&unix.IFF_UP == 0:
 		s.Reason = t.place.where(a.Name) + " is down"
-	case a.RawFlags&unix.IFF_LOWER_UP == 0:
+	case !passes(a.RawFlags):
 		s.Reason = t.place.where(a.Name) + " has no carrier"
 	default:
 		s.Carrier = true
@@ -234,6 +234,7 @@ func (t *tapPort) setCarrier(up bool) error {
 	if err := unix.IoctlSetPointerInt(t.device.FD(), unix.TUNSETCARRIER, value); err != nil {
 		return fmt.Errorf("set the carrier of %s: %w", t.place.where(t.ifName), err)
 	}
+	awaitQueue(t.host.conn, t.ns, t.index)
 	return nil
 }
 

@@ -104,6 +104,7 @@ func (h *Host) openVeth(ctx context.Context, id Identity, cfg Config) (_ *Attach
 	if err != nil {
 		return nil, err
 	}
+	v.awaitQueues()
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -237,12 +238,18 @@ func (v *vethPort) status() Status {
 		s.Reason = v.place.where(v.ifName) + " is down"
 	case here.Attrs().RawFlags&unix.IFF_UP == 0:
 		s.Reason = v.name + " is down"
-	case here.Attrs().RawFlags&unix.IFF_LOWER_UP == 0:
+	case !passes(here.Attrs().RawFlags):
 		s.Reason = v.place.where(v.ifName) + " has no carrier"
 	default:
 		s.Carrier = true
 	}
 	return s
+}
+
+// awaitQueues waits until both ends can send.
+func (v *vethPort) awaitQueues() {
+	awaitQueue(v.host.conn, rtnl.Here, v.index)
+	awaitQueue(v.host.conn, v.ns, v.far)
 }
 
 // setCarrier sets our side up or down: the far end's carrier follows.
@@ -254,6 +261,7 @@ func (v *vethPort) setCarrier(up bool) error {
 	if err := v.host.conn.Set(v.index, ch); err != nil {
 		return fmt.Errorf("set the carrier of %s: %w", v.name, err)
 	}
+	v.awaitQueues()
 	return nil
 }
 

@@ -169,7 +169,7 @@ func (v *vmPort) status() Status {
 	switch {
 	case a.RawFlags&unix.IFF_UP == 0:
 		s.Reason = a.Name + " is down"
-	case a.RawFlags&unix.IFF_LOWER_UP == 0:
+	case !passes(a.RawFlags):
 		s.Reason = fmt.Sprintf("nobody has opened the TAP %s: a VM monitor would", a.Name)
 	default:
 		s.Carrier = true
