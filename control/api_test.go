@@ -344,7 +344,7 @@ func TestMayExistNamesTheDifference(t *testing.T) {
 		{`{` + first + `,"may_exist":true,"ifname":"eth0","mtu":1500}`, 200, `"name":"p1"`},
 		{`{` + first + `,"may_exist":true,"ifname":"eth1"}`, 409, "ifname: have eth0, asked eth1"},
 		{`{` + first + `,"may_exist":true,"down":true,"options":{"isolated":true}}`, 409, "isolated: have false, asked true; down: have false, asked true"},
-		{`{"name":"p1","kind":"veth","netns":"web","may_exist":true}`, 409, "ip: have [10.0.0.1/24 fd00::1/64], asked none; vlan: have access VLAN 10, asked access VLAN 1"},
+		{`{"name":"p1","kind":"veth","netns":"web","may_exist":true}`, 409, "ip: have 10.0.0.1/24 fd00::1/64, asked none; vlan: have access VLAN 10, asked access VLAN 1"},
 		{`{"name":"p1","kind":"tap","may_exist":true}`, 409, "kind: have veth, asked tap"},
 		{`{"name":"p9","kind":"veth","netns":"absent","may_exist":true}`, 404, "not-found"},
 	} {

@@ -40,7 +40,7 @@ func (d *differences) add(field string, have, want any) {
 }
 
 func orNone(s string) string {
-	if s == "" || s == "[]" {
+	if s == "" {
 		return "none"
 	}
 	return s
@@ -73,8 +73,8 @@ func portDiff(have vswitch.PortInfo, want vswitch.PortConfig) []string {
 	if w.MAC != (frame.MAC{}) {
 		d.add("mac", h.MAC, w.MAC)
 	}
-	d.add("ip", sorted(h.Addresses), sorted(w.Addresses))
-	d.add("gateway", sorted(h.Gateways), sorted(w.Gateways))
+	d.add("ip", sortedText(h.Addresses), sortedText(w.Addresses))
+	d.add("gateway", sortedText(h.Gateways), sortedText(w.Gateways))
 	d.add("mtu", mtu(h), mtu(w))
 	d.add("owner", h.Owner, w.Owner)
 	d.add("queues", cmp.Or(h.Queues, 1), cmp.Or(w.Queues, 1))
@@ -111,10 +111,10 @@ func mtu(c port.Config) int {
 	return c.MTU
 }
 
-func sorted[T fmt.Stringer](items []T) []string {
+func sortedText[T fmt.Stringer](items []T) string {
 	out := texts(items)
 	slices.Sort(out)
-	return out
+	return strings.Join(out, " ")
 }
 
 // texts returns what each item says.

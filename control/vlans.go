@@ -141,7 +141,7 @@ func setNative(p *vlan.Policy, spec *api.VLANSpec) error {
 }
 
 func misfit(field, what string, p *vlan.Policy, fits string) error {
-	return api.Errorf(api.Invalid, "%s: %s does not fit %s: make the port %s with the same request, or leave it out", field, what, p, fits)
+	return api.Errorf(api.Invalid, "%s does not fit %s: make the port %s with the same request, or leave %s out", what, p, fits, field)
 }
 
 func vlanID(vid int) (vlan.ID, error) {

@@ -251,7 +251,7 @@ func (a *app) fdbFlush() *cobra.Command {
 				return err
 			}
 			return a.print(api.FDBFlushed{Flushed: n}, func(w io.Writer) error {
-				_, err := fmt.Fprintf(w, "%s: %d entries flushed\n", f.Switch, n)
+				_, err := fmt.Fprintf(w, "%s: %s flushed\n", f.Switch, plural(n, "entry", "entries"))
 				return err
 			})
 		},

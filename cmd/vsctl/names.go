@@ -67,7 +67,7 @@ func (a *app) suggest(ctx context.Context, err error, want portName) error {
 		switch {
 		case p.Name == want.port:
 			elsewhere = append(elsewhere, p.FullName())
-		case p.Switch == want.sw && distance(p.Name, want.port) <= 1+len(want.port)/4:
+		case p.Switch == want.sw && distance(p.Name, want.port) <= 1+len(want.port)/3:
 			near = append(near, p.FullName())
 		}
 	}

@@ -47,7 +47,7 @@ const (
 // writeTree writes a switch and a line for each of its ports; of a lost one, a
 // second that says why.
 func writeTree(w io.Writer, sw api.SwitchOverview) error {
-	fmt.Fprintf(w, "%s: %s, %s, ageing %s\n", sw.Name, plural(sw.PortCount, "port"), plural(sw.FDB.Dynamic, "station"), ageing(sw.AgeingSeconds))
+	fmt.Fprintf(w, "%s: %s, %s, ageing %s\n", sw.Name, plural(sw.PortCount, "port", "ports"), plural(sw.FDB.Dynamic, "station", "stations"), ageing(sw.AgeingSeconds))
 	if len(sw.Ports) == 0 {
 		return nil
 	}
@@ -83,11 +83,11 @@ func writeTree(w io.Writer, sw api.SwitchOverview) error {
 	return nil
 }
 
-func plural(n int, what string) string {
+func plural(n int, one, more string) string {
 	if n == 1 {
-		return "1 " + what
+		return "1 " + one
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return fmt.Sprintf("%d %s", n, more)
 }
 
 // fit shortens what hangs on the ports, and their VLANs, until the rows fit a
