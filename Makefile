@@ -1,0 +1,74 @@
+# What can be made: make help.
+
+# sudo hides where Go usually is.
+GO      ?= $(or $(shell command -v go),/usr/local/go/bin/go)
+VERSION ?= $(or $(shell git -c safe.directory='*' describe --tags --always --dirty 2>/dev/null),unknown)
+LDFLAGS  = -X main.version=$(VERSION)
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+bindir  ?= $(PREFIX)/bin
+sbindir ?= $(PREFIX)/sbin
+datadir ?= $(PREFIX)/share
+unitdir ?= $(PREFIX)/lib/systemd/system
+
+BASH_COMPLETION = $(DESTDIR)$(datadir)/bash-completion/completions/vsctl
+ZSH_COMPLETION  = $(DESTDIR)$(datadir)/zsh/site-functions/_vsctl
+FISH_COMPLETION = $(DESTDIR)$(datadir)/fish/vendor_completions.d/vsctl.fish
+MANDIR          = $(DESTDIR)$(datadir)/man/man8
+UNIT            = $(DESTDIR)$(unitdir)/vswitchd.service
+
+export GO VERSION
+
+.PHONY: all build test lint unit fuzz tour demo demo-stop install uninstall clean help
+.NOTPARALLEL:
+
+all: build
+
+build: ## build bin/vswitchd and bin/vsctl
+	@scripts/install-deps build
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+test: ## install what is missing, then lint, all tests, a little fuzzing (as root)
+	@scripts/install-deps test
+	@$(MAKE) --no-print-directory lint unit fuzz
+
+lint: ## gofmt, go vet, staticcheck
+	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) && if [ -n "$$files" ]; then echo "not gofmt-ed: $$files" >&2; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+unit: ## go test -race ./...
+	$(GO) test -race -timeout 9m ./...
+
+fuzz: ## each fuzz target for a few seconds
+	@scripts/fuzz
+
+demo: ## build, start the daemon and a small network, and show it (as root)
+	@scripts/demo
+
+demo-stop: ## remove all that make demo has made
+	@scripts/demo-stop
+
+install: ## install below $(DESTDIR)$(PREFIX): programs, completion, manual, systemd unit
+	@[ -x bin/vsctl ] && [ -x bin/vswitchd ] || $(MAKE) build
+	install -D -m 755 bin/vsctl '$(DESTDIR)$(bindir)/vsctl'
+	install -D -m 755 bin/vswitchd '$(DESTDIR)$(sbindir)/vswitchd'
+	install -d '$(dir $(BASH_COMPLETION))' '$(dir $(ZSH_COMPLETION))' '$(dir $(FISH_COMPLETION))' '$(MANDIR)' '$(dir $(UNIT))'
+	bin/vsctl completion bash >'$(BASH_COMPLETION)'
+	bin/vsctl completion zsh >'$(ZSH_COMPLETION)'
+	bin/vsctl completion fish >'$(FISH_COMPLETION)'
+	bin/vsctl man '$(MANDIR)'
+	bin/vswitchd man '$(MANDIR)'
+	sed 's|@sbindir@|$(sbindir)|' scripts/vswitchd.service >'$(UNIT)'
+
+uninstall: ## remove what make install has installed
+	rm -f '$(DESTDIR)$(bindir)/vsctl' '$(DESTDIR)$(sbindir)/vswitchd'
+	rm -f '$(BASH_COMPLETION)' '$(ZSH_COMPLETION)' '$(FISH_COMPLETION)' '$(UNIT)'
+	rm -f '$(MANDIR)'/vsctl*.8 '$(MANDIR)/vswitchd.8'
+
+clean: ## remove what was built
+	rm -rf bin
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' Makefile | expand -t 12
