@@ -1,9 +1,6 @@
 package port
 
-import (
-	"errors"
-	"sync"
-)
+import "sync"
 
 // Attachment is a port's hold on what it is attached to. Its methods may be
 // called at once.
@@ -99,15 +96,14 @@ func (a *Attachment) seize() (ok bool) {
 	return ok
 }
 
-// letGo closes the device and releases the rest of a, which is seized.
-func (a *Attachment) letGo() error {
+// closeDevice closes the device of a, which is seized.
+func (a *Attachment) closeDevice() error { return a.Device.Close() }
+
+// release releases the rest of a.
+func (a *Attachment) release() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var err error
-	if a.Device != nil {
-		err = a.Device.Close()
-	}
-	return errors.Join(err, a.kind.release())
+	return a.kind.release()
 }
 
 // undo collects what takes back the steps of an Open that fails halfway.

@@ -259,7 +259,7 @@ func TestVMComesAndGoes(t *testing.T) {
 	h := newTestHost(t)
 	a := h.open("g1", Config{Kind: VM, Device: "vm9"})
 	for range 3 {
-		quit, err := attachTun("vm9", false)
+		_, quit, err := attachTun("vm9", false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -92,14 +92,10 @@ func (d *devPort) take(name string) (device Device, err error) {
 	if d.detach, err = h.drop.attach(d.index, false); err != nil {
 		return nil, err
 	}
-	if device, err = newPacketDevice(d.index, true); err != nil {
-		return nil, err
-	}
 	err = h.conn.Set(d.index, rtnl.Change{Flags: unix.IFF_UP, Mask: unix.IFF_UP, MTU: d.before.set})
 	if err == nil {
-		return device, nil
+		return newPacketDevice(d.index, true) // not before: on a device that is down it begins with an error
 	}
-	device.Close()
 	if d.before.set != 0 {
 		return nil, errorf(Refused, "the kernel refuses to set %s up with MTU %d: %w", name, d.before.set, err)
 	}

@@ -152,14 +152,14 @@ func TestVMIsMadeAsAsked(t *testing.T) {
 			t.Errorf("Status: got %+v", s)
 		}
 		h.refused(Config{Kind: VM, Device: "vm9"}, Exists, "vm9", "--dev")
-		fd, err := attachTun("vm9", queues > 1)
+		_, quit, err := attachTun("vm9", queues > 1)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if s := a.Status(); s != (Status{MTU: 1400, Carrier: true}) {
 			t.Errorf("opened: Status: got %+v", s)
 		}
-		fd()
+		quit()
 		if s := a.Status(); s.Carrier {
 			t.Errorf("closed: Status: got %+v", s)
 		}
@@ -176,14 +176,14 @@ func TestVMIsMadeAsAsked(t *testing.T) {
 }
 
 // attachTun opens a TAP as a VM monitor does, and returns how to close it.
-func attachTun(name string, multi bool) (func(), error) {
-	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+func attachTun(name string, multi bool) (fd int, quit func(), err error) {
+	fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, err
+		return -1, nil, err
 	}
 	req, err := unix.NewIfreq(name)
 	if err != nil {
-		return nil, err
+		return -1, nil, err
 	}
 	flags := uint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
 	if multi {
@@ -191,7 +191,7 @@ func attachTun(name string, multi bool) (func(), error) {
 	}
 	req.SetUint16(flags)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, req); err != nil {
-		return nil, err
+		return -1, nil, err
 	}
-	return func() { unix.Close(fd) }, nil
+	return fd, func() { unix.Close(fd) }, nil
 }

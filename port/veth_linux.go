@@ -80,15 +80,17 @@ func (h *Host) openVeth(ctx context.Context, id Identity, cfg Config) (_ *Attach
 	if v.detach, err = h.drop.attach(v.index, true); err != nil {
 		return nil, err
 	}
+	flags := uint32(unix.IFF_UP | unix.IFF_NOARP)
+	if err := h.conn.Set(v.index, rtnl.Change{Alias: h.alias(id), Flags: flags, Mask: flags}); err != nil {
+		return nil, fmt.Errorf("set %s up: %w", v.name, err)
+	}
+	// Not before: on a device that is down it begins with an error. Nothing is
+	// missed, the far end is down yet.
 	device, err := newPacketDevice(v.index, false)
 	if err != nil {
 		return nil, err
 	}
 	u.add(func() { device.Close() })
-	flags := uint32(unix.IFF_UP | unix.IFF_NOARP)
-	if err := h.conn.Set(v.index, rtnl.Change{Alias: h.alias(id), Flags: flags, Mask: flags}); err != nil {
-		return nil, fmt.Errorf("set %s up: %w", v.name, err)
-	}
 	mtu := 0
 	err = h.inside(ns, func(c *rtnl.Conn) error {
 		link, err := c.Link(v.far)

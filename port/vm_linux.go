@@ -145,14 +145,10 @@ func (v *vmPort) setup() (device Device, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("take the qdisc from %s: %w", v.name, err)
 	}
-	if device, err = newPacketDevice(v.index, false); err != nil {
-		return nil, err
-	}
 	if err := h.conn.Set(v.index, rtnl.Change{Flags: unix.IFF_UP, Mask: unix.IFF_UP}); err != nil {
-		device.Close()
 		return nil, fmt.Errorf("set %s up: %w", v.name, err)
 	}
-	return device, nil
+	return newPacketDevice(v.index, false) // not before: on a device that is down it begins with an error
 }
 
 func (v *vmPort) status() Status {
