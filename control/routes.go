@@ -17,10 +17,9 @@ type handler func(ctx context.Context, r *http.Request, body []byte) (answer, er
 // methods are the handlers of a path.
 type methods map[string]handler
 
-// routes returns the handler of all requests. Streams end with their context.
-func (s *Server) routes(streams context.Context) http.Handler {
-	mux := http.NewServeMux()
-	for path, m := range map[string]methods{
+// table returns the handlers of each path but that of the events.
+func (s *Server) table() map[string]methods {
+	return map[string]methods{
 		"/v1/version":                   {http.MethodGet: s.version},
 		"/v1/show":                      {http.MethodGet: s.show},
 		"/v1/switches":                  {http.MethodGet: s.listSwitches, http.MethodPost: s.addSwitch},
@@ -32,7 +31,13 @@ func (s *Server) routes(streams context.Context) http.Handler {
 		"/v1/fdb/flush":                 {http.MethodPost: s.flushFDB},
 		"/v1/fdb/stats":                 {http.MethodGet: s.fdbStats},
 		"/v1/fdb/{switch}/{vlan}/{mac}": {http.MethodDelete: s.deleteFDB},
-	} {
+	}
+}
+
+// routes returns the handler of all requests. Streams end with their context.
+func (s *Server) routes(streams context.Context) http.Handler {
+	mux := http.NewServeMux()
+	for path, m := range s.table() {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, m) })
 	}
 	mux.HandleFunc("/v1/events", func(w http.ResponseWriter, r *http.Request) { s.events(streams, w, r) })
