@@ -32,8 +32,9 @@ const (
 
 // What a TC program returns (linux/pkt_cls.h).
 const (
-	tcActOK   = 0
-	tcActShot = 2
+	tcActUnspec = -1 // the next program decides
+	tcActOK     = 0
+	tcActShot   = 2
 )
 
 func pushTag(vid uint16) asm.Instructions {
@@ -86,7 +87,7 @@ func attach(ifname string, hook uint32, program asm.Instructions) error {
 	}
 	return netlink.FilterAdd(&netlink.BpfFilter{
 		FilterAttrs: netlink.FilterAttrs{
-			LinkIndex: link.Attrs().Index, Parent: hook, Handle: 1, Protocol: unix.ETH_P_ALL, Priority: 1,
+			LinkIndex: link.Attrs().Index, Parent: hook, Protocol: unix.ETH_P_ALL, // the kernel finds a place
 		},
 		Fd: prog.FD(), Name: "tag", DirectAction: true,
 	})
