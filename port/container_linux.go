@@ -277,7 +277,10 @@ func (c *containers) stream(ctx context.Context, engine, program string) error {
 	if engine == "podman" {
 		format = "json"
 	}
-	cmd := exec.CommandContext(ctx, program, "events", "--filter", "type=container", "--filter", "event=start", "--format", format)
+	// A little of the past makes up for the time that the command takes to
+	// listen; hearing of a start twice does no harm.
+	cmd := exec.CommandContext(ctx, program, "events", "--since", "5s",
+		"--filter", "type=container", "--filter", "event=start", "--format", format)
 	cmd.WaitDelay = time.Second
 	// Should we be killed, so is the command: when the thread ends that
 	// started it, which is this goroutine's own.
@@ -291,8 +294,7 @@ func (c *containers) stream(ctx context.Context, engine, program string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	// What started before the command listened was told to nobody.
-	c.postAll()
+	c.postAll() // what started before was told to nobody
 	c.read(out)
 	return cmd.Wait()
 }
