@@ -1,0 +1,172 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Stream is a flow of numbered frames from one station to another, slow enough
+// that nobody has a reason to lose one. It shows that what a test does to other
+// ports is nothing to these two.
+type Stream struct {
+	h        *Host
+	from, to *Station
+	frame    Eth
+	stop     chan struct{}
+	ended    sync.WaitGroup
+
+	mu       sync.Mutex
+	sent     int           // frames that are on the wire
+	got      int           // frames that arrived, all of them in order
+	last     time.Time     // when the last one did
+	gap      time.Duration // the longest time between two
+	problems []string
+	more     chan struct{} // closed and renewed at each arrival
+}
+
+// streamPause is how long a stream waits from frame to frame.
+const streamPause = time.Millisecond
+
+// Stream starts one, of unicast that the switch knows where to send. Nothing
+// else may be expected at the receiving station until [Stream.Stop], which the
+// host calls where the test does not.
+func (h *Host) Stream(from, to *Station) *Stream {
+	h.t.Helper()
+	to.Learn(to.Address)
+	h.Eventually(0, func() error {
+		for _, e := range h.FDB() {
+			if e.MAC == to.Address {
+				return nil
+			}
+		}
+		return fmt.Errorf("the switch has not learned %s", to.Address)
+	})
+	return h.stream(from, to)
+}
+
+// stream is [Host.Stream] where the receiver is known.
+func (h *Host) stream(from, to *Station) *Stream {
+	s := &Stream{
+		h: h, from: from, to: to, stop: make(chan struct{}), more: make(chan struct{}),
+		frame: Eth{Src: from.Address, Dst: to.Address, Payload: "stream#" + nextMark() + "#"},
+	}
+	s.ended.Go(s.send)
+	s.ended.Go(s.receive)
+	h.onClose(func() { s.halt() })
+	return s
+}
+
+// send sends until stop. A sender that was held up catches up.
+func (s *Stream) send() {
+	tick := time.NewTicker(streamPause)
+	defer tick.Stop()
+	begin := time.Now()
+	for n := 0; ; {
+		select {
+		case <-s.stop:
+			return
+		case <-tick.C:
+		}
+		for ; time.Duration(n)*streamPause < time.Since(begin); n++ {
+			err := s.from.TrySend(s.frame.Saying(fmt.Sprintf("%s%08d", s.frame.Payload, n)))
+			s.mu.Lock()
+			if err != nil {
+				s.problems = append(s.problems, fmt.Sprintf("send frame %d: %v", n, err))
+			}
+			s.sent = n + 1
+			s.mu.Unlock()
+		}
+	}
+}
+
+// receive counts until stop.
+func (s *Stream) receive() {
+	for {
+		r, ok, more, err := s.to.take()
+		if !ok {
+			if err != nil {
+				s.mu.Lock()
+				s.problems = append(s.problems, fmt.Sprintf("%s: %v", s.to, err))
+				s.mu.Unlock()
+				return
+			}
+			select {
+			case <-s.stop:
+				return
+			case <-more:
+			}
+			continue
+		}
+		if _, number, ok := strings.Cut(string(r.Bytes), s.frame.Payload); ok {
+			s.count(number)
+		}
+	}
+}
+
+func (s *Stream) count(number string) {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if want := fmt.Sprintf("%08d", s.got); number != want {
+		if len(s.problems) < 10 {
+			s.problems = append(s.problems, fmt.Sprintf("frame %s came where %s was due", number, want))
+		}
+		fmt.Sscanf(number, "%d", &s.got) // go on from there
+	}
+	s.got++
+	if !s.last.IsZero() {
+		s.gap = max(s.gap, now.Sub(s.last))
+	}
+	s.last = now
+	close(s.more)
+	s.more = make(chan struct{})
+}
+
+// Check waits until all that was sent so far has arrived, and fails the test
+// when a frame was lost, came twice, or overtook another. It returns the
+// longest time between two arrivals since the last call.
+func (s *Stream) Check() time.Duration {
+	s.h.t.Helper()
+	s.mu.Lock()
+	sent := s.sent
+	s.mu.Unlock()
+	deadline := time.After(Patience)
+	for {
+		s.mu.Lock()
+		got, gap, problems, more := s.got, s.gap, s.problems, s.more
+		if got >= sent || len(problems) > 0 {
+			s.problems, s.gap = nil, 0
+		}
+		s.mu.Unlock()
+		if len(problems) > 0 {
+			s.h.t.Errorf("the stream from %s to %s is not whole, %d frames sent:\n    %s", s.from, s.to, sent, strings.Join(problems, "\n    "))
+		}
+		if got >= sent || len(problems) > 0 {
+			return gap
+		}
+		select {
+		case <-more:
+		case <-deadline:
+			s.h.t.Fatalf("the stream from %s to %s stands: %d of %d frames arrived", s.from, s.to, got, sent)
+		}
+	}
+}
+
+// Stop checks the stream and ends it. It returns how many frames there were.
+func (s *Stream) Stop() int {
+	s.h.t.Helper()
+	s.Check()
+	s.halt()
+	return s.sent
+}
+
+func (s *Stream) halt() {
+	select {
+	case <-s.stop:
+	default:
+		close(s.stop)
+	}
+	s.ended.Wait()
+}
