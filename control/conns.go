@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/http"
 	"runtime"
 	"sync"
 	"time"
@@ -30,8 +31,15 @@ type door struct {
 // peer is a process with connections.
 type peer struct {
 	cred  unix.Ucred
-	conns int           // guarded by door.mu
-	slots chan struct{} // held by its requests under way
+	conns int // guarded by door.mu
+
+	work    queue // of all its requests under way
+	looks   queue // of those that show something: see gate
+	changes queue // of those that change something
+}
+
+func newPeer(cred unix.Ucred) *peer {
+	return &peer{cred: cred, work: newQueue(maxWork), looks: newQueue(1), changes: newQueue(1)}
 }
 
 // conn is a connection whose other end is known.
@@ -75,7 +83,7 @@ func (d *door) enter(nc net.Conn) (c, out *conn) {
 	defer d.mu.Unlock()
 	p := d.peers[cred.Pid]
 	if p == nil {
-		p = &peer{cred: cred, slots: make(chan struct{}, maxWork)}
+		p = newPeer(cred)
 	}
 	if p.conns >= maxPerPeer {
 		return nil, nil
@@ -179,38 +187,67 @@ func withConn(ctx context.Context, nc net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, nc)
 }
 
-// connOf returns the connection that a request came by; nil when it came by
-// none of a door's (a test's recorder).
+// connOf returns the connection that a request came by. One that came by none
+// of a door's, but from a test, has one of its own.
 func connOf(ctx context.Context) *conn {
-	c, _ := ctx.Value(connKey{}).(*conn)
-	return c
+	if c, ok := ctx.Value(connKey{}).(*conn); ok {
+		return c
+	}
+	return &conn{door: newDoor(nil), peer: newPeer(unix.Ucred{})}
 }
 
-// gate is held while an answer is put into bytes: the workers that move frames
-// need the processors, too. It is not held while somebody is waited for.
-type gate chan struct{}
+// queue lets one request after another through, in the order in which they came.
+type queue chan struct{}
 
-func newGate() gate { return make(gate, max(1, runtime.GOMAXPROCS(0)/2)) }
+func newQueue(at int) queue { return make(queue, at) }
 
-func (g gate) enter(ctx context.Context) error {
+func (q queue) enter(ctx context.Context) error {
 	select {
-	case g <- struct{}{}:
+	case q <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-func (g gate) leave() { <-g }
+func (q queue) leave() { <-q }
 
-// outside writes to w without holding the gate, which the caller holds.
+// gate is held while an answer is put into bytes: the workers that move frames
+// need the processors, too. Who wants to hold it stands in the queue of its
+// process first, so that a process that asks for much at once waits for itself.
+// It is not held while somebody is waited for.
+type gate struct{ own, all queue }
+
+func newGate() queue { return newQueue(max(1, runtime.GOMAXPROCS(0)/2)) }
+
+func (g gate) enter(ctx context.Context) error {
+	if err := g.own.enter(ctx); err != nil {
+		return err
+	}
+	if err := g.all.enter(ctx); err != nil {
+		g.own.leave()
+		return err
+	}
+	return nil
+}
+
+func (g gate) leave() {
+	g.all.leave()
+	g.own.leave()
+}
+
+// outside is a ResponseWriter that writes without holding the gate, which the
+// caller holds.
 type outside struct {
-	w    io.Writer
+	http.ResponseWriter
 	gate gate
 }
 
 func (o outside) Write(b []byte) (int, error) {
 	o.gate.leave()
-	defer func() { o.gate <- struct{}{} }()
-	return o.w.Write(b)
+	defer o.gate.enter(context.Background())
+	return o.ResponseWriter.Write(b)
 }
+
+// Unwrap is for http.ResponseController.
+func (o outside) Unwrap() http.ResponseWriter { return o.ResponseWriter }

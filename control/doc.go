@@ -19,7 +19,8 @@
 // keep others from it by accident. So every step of a request has a deadline;
 // a process may have [maxPerPeer] connections and [maxWork] requests under way,
 // and the daemon [maxConns] connections, where one that does not ask makes room
-// for one that does; and the processor is given to a few answers at a time, so
-// that frames go on (the gate in conns.go). An answer is gathered first and
-// sent then: a client that does not read holds no lock.
+// for one that does. Of many requests of one process, one at a time stands in
+// the queues that others stand in, too: the one for the engine, and the one for
+// the processor, of which frames are to have their share (conns.go). An answer
+// is gathered first and sent then: a client that does not read holds no lock.
 package control

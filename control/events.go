@@ -27,10 +27,9 @@ func (s *Server) events(streams context.Context, w http.ResponseWriter, r *http.
 		s.send(w, r, refusal(err))
 		return
 	}
-	if c := connOf(r.Context()); c != nil {
-		c.setAsking(true)
-		defer c.setAsking(false)
-	}
+	c := connOf(r.Context())
+	c.setAsking(true)
+	defer c.setAsking(false)
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(streams, cancel)()

@@ -63,15 +63,17 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, m methods) {
 		s.send(w, r, refusal(err))
 		return
 	}
-	done, err := s.begin(r)
-	if err != nil {
+	c := connOf(r.Context())
+	if c.peer.work.enter(r.Context()) != nil {
 		return // the client has gone
 	}
-	defer done()
+	defer c.peer.work.leave()
+	c.setAsking(true)
+	defer c.setAsking(false)
 	if method == http.MethodGet {
-		s.look(w, r, h)
+		s.look(w, r, c.peer, h)
 	} else {
-		s.change(w, r, h, body)
+		s.change(w, r, c.peer, h, body)
 	}
 }
 
@@ -86,70 +88,47 @@ func notAllowed(w http.ResponseWriter, r *http.Request, m methods) answer {
 	return refusal(api.Errorf(api.NotAllowed, "%s does not fit %s: use %s", r.Method, r.URL.Path, strings.Join(allow, " or ")))
 }
 
-// begin waits until the client's process has a request to spare. done ends it.
-func (s *Server) begin(r *http.Request) (done func(), err error) {
-	c := connOf(r.Context())
-	if c == nil {
-		return func() {}, nil
-	}
-	select {
-	case c.peer.slots <- struct{}{}:
-	case <-r.Context().Done():
-		return nil, r.Context().Err()
-	}
-	c.setAsking(true)
-	return func() {
-		c.setAsking(false)
-		<-c.peer.slots
-	}, nil
-}
-
 // look answers a request that changes nothing.
-func (s *Server) look(w http.ResponseWriter, r *http.Request, h handler) {
-	if s.gate.enter(r.Context()) != nil {
+func (s *Server) look(w http.ResponseWriter, r *http.Request, p *peer, h handler) {
+	g := gate{own: p.looks, all: s.gate}
+	if g.enter(r.Context()) != nil {
 		return // the client has gone
 	}
-	defer s.gate.leave()
+	defer g.leave()
 	a, err := h(r.Context(), r, nil)
 	if err != nil {
 		a = refusal(err)
 	}
-	s.send(outsideWriter{w, s.gate}, r, a)
+	s.send(outside{w, g}, r, a)
 }
-
-// outsideWriter is a ResponseWriter that writes outside the gate.
-type outsideWriter struct {
-	http.ResponseWriter
-	gate gate
-}
-
-func (o outsideWriter) Write(b []byte) (int, error) {
-	return outside{o.ResponseWriter, o.gate}.Write(b)
-}
-
-// Unwrap is for http.ResponseController.
-func (o outsideWriter) Unwrap() http.ResponseWriter { return o.ResponseWriter }
 
 // change answers a request that changes something, and logs who asked for it.
-func (s *Server) change(w http.ResponseWriter, r *http.Request, h handler, body []byte) {
+// The engine makes one change at a time; a process has one that waits for it.
+func (s *Server) change(w http.ResponseWriter, r *http.Request, p *peer, h handler, body []byte) {
+	if p.changes.enter(r.Context()) != nil {
+		return // the client has gone
+	}
+	a := s.changed(r, p, h, body)
+	p.changes.leave()
+	s.send(w, r, a)
+}
+
+func (s *Server) changed(r *http.Request, p *peer, h handler, body []byte) answer {
 	ctx, cancel := context.WithTimeout(r.Context(), workTime)
 	defer cancel()
 	start := time.Now()
 	a, err := h(ctx, r, body)
-	log := s.cfg.Log.With("method", r.Method, "path", r.URL.Path, "took", time.Since(start).Round(time.Microsecond))
+	log := s.cfg.Log.With("method", r.Method, "path", r.URL.Path,
+		"took", time.Since(start).Round(time.Microsecond), "uid", p.cred.Uid, "pid", p.cred.Pid)
 	if a.about != "" {
 		log = log.With("about", a.about)
 	}
-	if c := connOf(r.Context()); c != nil {
-		log = log.With("uid", c.peer.cred.Uid, "pid", c.peer.cred.Pid)
-	}
 	if err != nil {
 		log.Info("refused a change", "error", err)
-		a = refusal(err)
-	} else {
-		log.Info("changed")
+		return refusal(err)
 	}
-	s.send(w, r, a)
+	log.Info("changed")
+	return a
 }
 
 // send writes the answer within its deadline.

@@ -72,7 +72,7 @@ const (
 type Server struct {
 	engine Engine
 	cfg    Config
-	gate   gate
+	gate   queue // see gate
 }
 
 // New returns a server of the engine.
