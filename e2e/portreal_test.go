@@ -29,7 +29,7 @@ func TestGuestOnAVMPort(t *testing.T) {
 		if bytes < 1600*frames {
 			t.Errorf("to the guest went %d octets in %d frames: super-frames did not stay whole", bytes, frames)
 		}
-		if r := g.Try("ping -c 2 -W 1 10.0.0.2"); r.Code == 0 {
+		if r := g.Try("ping -c 2 -w 1 10.0.0.2"); r.Code == 0 {
 			t.Errorf("the guest reaches another VLAN:\n%s", r.Stdout)
 		}
 	})
@@ -47,7 +47,7 @@ func TestGuestOnAVMPort(t *testing.T) {
 		talk(t, a, 1, g, 11)
 		talk(t, b, 2, g, 12)
 		for dev, other := range map[string]string{"eth0.1": "10.0.0.2", "eth0.20": "10.0.0.1"} {
-			if r := g.Try("ping -c 2 -W 1 -I " + dev + " " + other); r.Code == 0 {
+			if r := g.Try("ping -c 2 -w 1 -I " + dev + " " + other); r.Code == 0 {
 				t.Errorf("out of %s the guest reaches another VLAN:\n%s", dev, r.Stdout)
 			}
 		}

@@ -148,10 +148,10 @@ func (ns *Namespace) Ping(addr string) {
 	})
 }
 
-// NoPing makes sure that an address does not answer to three requests.
+// NoPing makes sure that an address does not answer to requests for a second.
 func (ns *Namespace) NoPing(addr string) {
 	ns.h.t.Helper()
-	if r := ns.Try("ping", "-c", "3", "-i", "0.2", "-W", "1", addr); r.Code == 0 {
+	if r := ns.Try("ping", "-c", "3", "-i", "0.2", "-w", "1", addr); r.Code == 0 {
 		ns.h.t.Errorf("ping %s from %s is answered, and should not be:\n%s", addr, ns.Name, indent(r.Stdout))
 	}
 }

@@ -66,6 +66,11 @@ func serve() error {
 			mu.Unlock()
 			continue
 		}
+		if req.Argv[0] == "/agent" {
+			// Here: to start a program takes long without acceleration.
+			go func() { answer(runHere(req)) }()
+			continue
+		}
 		cmd := exec.Command(req.Argv[0], req.Argv[1:]...)
 		var stdout, stderr bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -88,6 +93,21 @@ func serve() error {
 		}()
 	}
 	return lines.Err()
+}
+
+// runHere carries out a command of the agent itself.
+func runHere(req request) reply {
+	r := reply{ID: req.ID}
+	result, err := run(req.Argv[1:])
+	if err == nil && result != nil {
+		var out []byte
+		out, err = json.Marshal(result)
+		r.Stdout = string(out) + "\n"
+	}
+	if err != nil {
+		r.Code, r.Stderr = 1, err.Error()+"\n"
+	}
+	return r
 }
 
 // boot mounts what programs expect and loads the modules in the order that the
