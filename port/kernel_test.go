@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
@@ -18,8 +17,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/vswitch/vswitch/internal/netns"
 )
 
 // The tests of devices run in a namespace that stands for the host: the test
@@ -203,6 +200,3 @@ func addrs(words ...string) []netip.Addr {
 	}
 	return out
 }
-
-// namespacePath is where ip netns keeps a name.
-func namespacePath(name string) string { return filepath.Join(netns.Dir, name) }

@@ -84,9 +84,10 @@ func (l *Listener) Close() error {
 // be called again; after Close it returns [os.ErrClosed].
 func (l *Listener) Receive(dst []Event) ([]Event, error) {
 	var n, oobn int
+	var from unix.Sockaddr
 	var errno error
 	err := l.conn.Read(func(fd uintptr) bool {
-		n, oobn, _, _, errno = unix.Recvmsg(int(fd), l.buf, l.oob, unix.MSG_DONTWAIT)
+		n, oobn, _, from, errno = unix.Recvmsg(int(fd), l.buf, l.oob, unix.MSG_DONTWAIT)
 		return !errors.Is(errno, unix.EAGAIN)
 	})
 	switch {
@@ -98,6 +99,9 @@ func (l *Listener) Receive(dst []Event) ([]Event, error) {
 		return dst, ErrOverrun
 	case errno != nil:
 		return dst, fmt.Errorf("receive netlink events: %w", errno)
+	}
+	if nla, ok := from.(*unix.SockaddrNetlink); !ok || nla.Pid != 0 {
+		return dst, nil // not from the kernel
 	}
 	msgs, err := syscall.ParseNetlinkMessage(l.buf[:n])
 	if err != nil {
@@ -139,37 +143,34 @@ func event(m syscall.NetlinkMessage, namespace int) (e Event, ok bool) {
 			return e, false
 		}
 		e.Index = int(msg.Index)
-		e.Name = stringAttr(m.Data[unix.SizeofIfInfomsg:], unix.IFLA_IFNAME)
+		e.Name = unix.ByteSliceToString(attr(m.Data[unix.SizeofIfInfomsg:], unix.IFLA_IFNAME))
 		return e, true
 	case unix.RTM_NEWNSID, unix.RTM_DELNSID:
-		attrs, err := nl.ParseRouteAttr(m.Data[min(len(m.Data), unix.NLMSG_ALIGNTO):])
-		if err != nil {
+		// One octet of struct rtgenmsg and padding, then attributes.
+		id := attr(m.Data[min(len(m.Data), unix.NLMSG_ALIGNTO):], unix.NETNSA_NSID)
+		if len(id) < 4 || namespace != Here {
 			return e, false
 		}
-		for _, a := range attrs {
-			if a.Attr.Type == unix.NETNSA_NSID && len(a.Value) >= 4 {
-				e.Namespace = int(int32(binary.NativeEndian.Uint32(a.Value)))
-				return e, namespace == Here
-			}
-		}
+		e.Namespace = int(int32(binary.NativeEndian.Uint32(id)))
+		return e, true
 	}
 	return e, false
 }
 
-// stringAttr finds one attribute without taking all of them apart: a link's
-// message has sixty.
-func stringAttr(b []byte, kind uint16) string {
+// attr finds one attribute without taking all of them apart: a link's message
+// has sixty.
+func attr(b []byte, kind uint16) []byte {
 	for len(b) >= unix.SizeofRtAttr {
 		length := int(binary.NativeEndian.Uint16(b))
 		if length < unix.SizeofRtAttr || length > len(b) {
-			return ""
+			return nil
 		}
 		if binary.NativeEndian.Uint16(b[2:])&nl.NLA_TYPE_MASK == kind {
-			return unix.ByteSliceToString(b[unix.SizeofRtAttr:length])
+			return b[unix.SizeofRtAttr:length]
 		}
 		b = b[min(len(b), (length+unix.RTA_ALIGNTO-1)&^(unix.RTA_ALIGNTO-1)):]
 	}
-	return ""
+	return nil
 }
 
 // OwnNumber returns the number by which the namespace of the process knows
