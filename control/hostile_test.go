@@ -184,7 +184,10 @@ func TestEventsTellWhatHappens(t *testing.T) {
 	d := start(t, nil)
 	c := client.New(client.Config{Socket: d.Socket})
 	defer c.Close()
-	lines := openEvents(t, d)
+	happened, err := c.Events(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	furnish(t, d)
 	mac := frame.MAC{2, 0, 0, 0, 0, 7}
 	for _, port := range []string{"sw0/p1", "sw0/t1"} {
@@ -207,9 +210,8 @@ func TestEventsTellWhatHappens(t *testing.T) {
 		"port-added p1  ": true, "port-added t1  ": true, "port-added q1  ": true,
 		"fdb-moved t1  from p1": true, "port-state p1 down ": true, "port-changed p1 down ": true, "port-removed p1 down ": true,
 	}
-	for len(want) > 0 {
-		var e api.Event
-		if err := lines.Decode(&e); err != nil {
+	for e, err := range happened {
+		if err != nil {
 			t.Fatalf("%v, while waiting for %v", err, want)
 		}
 		if e.Switch != "sw0" || e.Time.IsZero() {
@@ -224,21 +226,23 @@ func TestEventsTellWhatHappens(t *testing.T) {
 				delete(want, w)
 			}
 		}
+		if len(want) == 0 {
+			return
+		}
 	}
+	t.Errorf("the stream ended without %v", want)
 }
 
-// openEvents starts a stream; when it returns, the server has begun to send.
-// It ends with the test.
-func openEvents(t *testing.T, d *controltest.Daemon) *json.Decoder {
+// openEvents starts a stream that nobody reads; when it returns, the server has
+// begun to send. It ends with the test.
+func openEvents(t *testing.T, d *controltest.Daemon) {
 	t.Helper()
 	conn := dial(t, d)
 	conn.SetDeadline(time.Now().Add(10 * time.Second))
 	io.WriteString(conn, "GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
+	if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil {
 		t.Fatal(err)
 	}
-	return json.NewDecoder(resp.Body)
 }
 
 func TestEndsWithinASecondWithOpenStreams(t *testing.T) {

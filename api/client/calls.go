@@ -8,6 +8,7 @@ import (
 	"iter"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/vswitch/vswitch/api"
 )
@@ -109,18 +110,23 @@ func (c *Client) FDBStats(ctx context.Context, sw string) (s map[string]api.FDBS
 	return s, c.call(ctx, http.MethodGet, to("fdb", "stats").with("switch", sw), nil, &s)
 }
 
-// Events yields what happens from now on, until ctx or the daemon ends. The
-// last pair may be an error.
-func (c *Client) Events(ctx context.Context) iter.Seq2[api.Event, error] {
-	return func(yield func(api.Event, error) bool) {
-		// Leaving the loop ends the request.
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		resp, err := c.send(ctx, http.MethodGet, to("events"), nil)
-		if err != nil {
-			yield(api.Event{}, err)
-			return
+// Events returns what happens from now on, until ctx or the daemon ends: what is
+// asked for after it has returned was not missed. The sequence can be gone
+// through once, and its last pair may be an error. Who does not go through it
+// ends ctx.
+func (c *Client) Events(ctx context.Context) (iter.Seq2[api.Event, error], error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	late := time.AfterFunc(c.timeout, func() { cancel(c.late()) })
+	resp, err := c.send(ctx, http.MethodGet, to("events"), nil)
+	if !late.Stop() || err != nil {
+		if why := context.Cause(ctx); why != nil {
+			err = why
 		}
+		cancel(err)
+		return nil, err
+	}
+	return func(yield func(api.Event, error) bool) {
+		defer cancel(nil)
 		defer resp.Body.Close()
 		for lines := json.NewDecoder(resp.Body); ; {
 			var e api.Event
@@ -135,5 +141,5 @@ func (c *Client) Events(ctx context.Context) iter.Seq2[api.Event, error] {
 				return
 			}
 		}
-	}
+	}, nil
 }

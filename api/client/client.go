@@ -134,7 +134,7 @@ func (c *Client) noAnswer(ctx context.Context, err error) error {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return ctx.Err()
 	case ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
-		return api.Errorf(api.Timeout, "no answer from the daemon at %s within %s: ask with a longer --timeout, or look at its log", c.socket, c.timeout)
+		return c.late()
 	case errors.Is(err, fs.ErrNotExist):
 		return api.Errorf(api.NoDaemon, "no daemon at %s: nothing is there; start one with vswitchd --socket %s, or name its socket with --socket or $%s", c.socket, c.socket, SocketVar)
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -146,6 +146,10 @@ func (c *Client) noAnswer(ctx context.Context, err error) error {
 		err = inner.Err
 	}
 	return api.Errorf(api.NoDaemon, "no answer from the daemon at %s: %v", c.socket, err)
+}
+
+func (c *Client) late() error {
+	return api.Errorf(api.Timeout, "no answer from the daemon at %s within %s: ask with a longer --timeout, or look at its log", c.socket, c.timeout)
 }
 
 // route is a path below /v1/ and the question mark's share. The host is not

@@ -109,7 +109,7 @@ func asksJSON(args []string) bool {
 
 func (a *app) root() *cobra.Command {
 	root := a.group(&cobra.Command{
-		Use:   "vsctl",
+		Use:   "vsctl NOUN",
 		Short: "Control a vswitchd",
 		Long: `vsctl controls a running vswitchd over its Unix socket.
 
@@ -122,8 +122,13 @@ answers, or not in time.`,
 		SilenceUsage:  true,
 		// Cobra's own has no good exit codes.
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if a.timeout <= 0 {
+				return usage("--timeout 0 leaves no time for an answer: say such as 10s")
+			}
+			return nil
+		},
 	})
-	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"}) // -h is enough
 	root.SetFlagErrorFunc(explainFlag)
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.socket, "socket", "", "the daemon's socket (default $"+client.SocketVar+", else "+client.DefaultSocket+")")
@@ -166,6 +171,8 @@ func explainFlag(_ *cobra.Command, err error) error {
 // group makes c a noun whose verbs follow: without one, or with a wrong one,
 // it was called wrongly.
 func (a *app) group(c *cobra.Command) *cobra.Command {
+	c.Use += " VERB"
+	c.DisableFlagsInUseLine = true
 	c.Args = cobra.ArbitraryArgs
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if len(args) == 0 {
@@ -196,7 +203,11 @@ func words(names ...string) cobra.PositionalArgs {
 			}
 		}
 		if len(args) > len(names) {
-			return usage("%s: %q is one word too many: write %s", c.CommandPath(), args[len(names)], useLine(c))
+			extra := args[len(names)]
+			if c.Flags().Lookup(extra) != nil {
+				return usage("%s: %q is one word too many: did you mean --%s?", c.CommandPath(), extra, extra)
+			}
+			return usage("%s: %q is one word too many: write %s", c.CommandPath(), extra, useLine(c))
 		}
 		return nil
 	}
