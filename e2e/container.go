@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -14,6 +16,7 @@ type Container struct {
 	Name string
 	ID   string
 	h    *Host
+	pid  int // 0: not asked for since the last start
 }
 
 // Container starts a container that does nothing. Its name needs to be unique
@@ -56,7 +59,7 @@ func (h *Host) privatePodman() {
 	})
 }
 
-// rootfs makes a root of busybox and the agent.
+// rootfs makes a root of busybox.
 func (h *Host) rootfs(root string) {
 	h.t.Helper()
 	for _, dir := range []string{"bin", "dev", "proc", "sys", "etc", "tmp", "run"} {
@@ -65,7 +68,6 @@ func (h *Host) rootfs(root string) {
 		}
 	}
 	h.Run("cp", h.busybox(), filepath.Join(root, "bin/busybox"))
-	h.Run("cp", agentPath(h.t), filepath.Join(root, "bin/agent"))
 	for _, applet := range applets {
 		if err := os.Symlink("busybox", filepath.Join(root, "bin", applet)); err != nil {
 			h.t.Fatal(err)
@@ -97,10 +99,25 @@ func (c *Container) exec(argv []string) []string {
 	return append([]string{"podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs", "exec", c.Name}, argv...)
 }
 
-// Agent starts the agent in the container.
+// Agent starts the agent in the container's network namespace: what it looks at
+// is the container's stack, and podman takes a while for each program.
 func (c *Container) Agent(args ...string) Running {
 	c.h.t.Helper()
-	return c.h.Go(c.exec(append([]string{"/bin/agent"}, args...))...)
+	return c.h.launch(fmt.Sprintf("/proc/%d/ns/net", c.Pid()), append([]string{agentPath(c.h.t)}, args...)...)
+}
+
+// Pid returns the ID of the container's first process.
+func (c *Container) Pid() int {
+	c.h.t.Helper()
+	if c.pid == 0 {
+		out := c.h.Run("podman", "inspect", "--format", "{{.State.Pid}}", c.Name)
+		pid, err := strconv.Atoi(strings.TrimSpace(out))
+		if err != nil || pid == 0 {
+			c.h.t.Fatalf("podman says that the process of container %s is %q", c.Name, out)
+		}
+		c.pid = pid
+	}
+	return c.pid
 }
 
 // Restart stops the container and starts it again.
@@ -113,6 +130,7 @@ func (c *Container) Restart() {
 // Stop stops the container; its namespace ends.
 func (c *Container) Stop() {
 	c.h.t.Helper()
+	c.pid = 0
 	c.h.Run("podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs", "stop", "--time", "0", c.Name)
 }
 
