@@ -76,6 +76,8 @@ func (d *packetDevice) Receive(io *IO) ([]frame.Frame, error) {
 		// ENETDOWN is said once when the device goes down or away. Which
 		// of both, netlink tells.
 		return nil, nil
+	case unix.EINVAL:
+		return io.indescribable(), nil
 	default:
 		return nil, gone(errno)
 	}
@@ -93,6 +95,17 @@ func (d *packetDevice) Receive(io *IO) ([]frame.Frame, error) {
 	}
 	io.adapt(n, bytes)
 	return io.frames[:n], nil
+}
+
+// indescribable stands for a super-frame of a type that the kernel moves but
+// cannot write into an offload header: it has dropped the frame and tells of it
+// in this way (virtio_net_hdr_from_skb in linux/virtio_net.h). A VM's monitor
+// can send such (UFO), and a stack (SCTP).
+func (io *IO) indescribable() []frame.Frame {
+	b := io.buffers[0][:frame.OffloadLen+frame.HeaderLen]
+	clear(b)
+	io.frames[0].Reset(b, 0, frame.Unusable)
+	return io.frames[:1]
 }
 
 func (d *packetDevice) Transmit(io *IO, copies []Copy) (sent Sent, err error) {
