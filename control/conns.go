@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net"
@@ -51,6 +52,7 @@ type conn struct {
 	// Guarded by door.mu.
 	since  time.Time // when it came, or when its last request ended
 	asking bool      // a whole request has arrived and is being answered
+	stream bool      // by a stream, which has no end of its own
 	closed bool
 }
 
@@ -102,17 +104,31 @@ func (d *door) enter(nc net.Conn) (c, out *conn) {
 
 // quietestLocked returns the connection that can best be done without: of the
 // process that has most, the one that has asked nothing for the longest time.
-// It returns nil when all are being answered.
+// Where all are being answered it is a stream of a process that has others, so
+// that listeners cannot fill the room for good. It returns nil where there is
+// none of those either.
 func (d *door) quietestLocked() (out *conn) {
 	for c := range d.conns {
-		switch {
-		case c.asking:
-		case out == nil, c.peer.conns > out.peer.conns,
-			c.peer.conns == out.peer.conns && c.since.Before(out.since):
+		if rank := c.spareLocked(); rank > 0 && (out == nil || cmp.Or(
+			cmp.Compare(rank, out.spareLocked()),
+			cmp.Compare(c.peer.conns, out.peer.conns),
+			out.since.Compare(c.since),
+		) > 0) {
 			out = c
 		}
 	}
 	return out
+}
+
+// spareLocked says how well the connection can be done without; 0: not at all.
+func (c *conn) spareLocked() int {
+	switch {
+	case !c.asking:
+		return 2
+	case c.stream && c.peer.conns > 1:
+		return 1
+	}
+	return 0
 }
 
 // closeQuiet closes all connections that are not being answered.
@@ -147,7 +163,15 @@ func (c *conn) Close() error {
 func (c *conn) setAsking(asking bool) {
 	c.door.mu.Lock()
 	defer c.door.mu.Unlock()
-	c.asking = asking
+	c.asking, c.stream = asking, false
+	c.since = time.Now()
+}
+
+// setStreaming says that the answer goes on until somebody ends it.
+func (c *conn) setStreaming() {
+	c.door.mu.Lock()
+	defer c.door.mu.Unlock()
+	c.asking, c.stream = true, true
 	c.since = time.Now()
 }
 

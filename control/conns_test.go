@@ -58,6 +58,24 @@ func TestFullRoomOfBusyConnectionsTakesNobody(t *testing.T) {
 	}
 }
 
+func TestFullRoomOfStreamsLosesOneOfGreediestProcess(t *testing.T) {
+	d := newDoor(nil)
+	now := time.Now()
+	for pid := range int32(maxConns/maxPerPeer - 1) {
+		d.stand(t, 100+pid, maxPerPeer, true, now)
+	}
+	for _, c := range d.stand(t, 200, maxPerPeer-1, true, now) {
+		c.stream = true
+	}
+	oldest := d.stand(t, 300, 1, true, now.Add(-time.Hour))[0]
+	oldest.stream = true // but it is its process's only one
+	_, nc := net.Pipe()
+	c, out := d.enter(nc)
+	if c == nil || out == nil || out.peer.cred.Pid != 200 {
+		t.Fatalf("the newcomer got %v, and %+v went; want it to replace a stream of process 200", c, out)
+	}
+}
+
 func TestClosedConnectionGivesItsPlaceBackOnce(t *testing.T) {
 	d := newDoor(nil)
 	_, nc := net.Pipe()

@@ -28,7 +28,7 @@ func (s *Server) events(streams context.Context, w http.ResponseWriter, r *http.
 		return
 	}
 	c := connOf(r.Context())
-	c.setAsking(true)
+	c.setStreaming()
 	defer c.setAsking(false)
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
