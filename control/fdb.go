@@ -214,19 +214,12 @@ func (s *Server) show(_ context.Context, r *http.Request, _ []byte) (answer, err
 	o := api.Overview{Switches: []api.SwitchOverview{}}
 	for _, sw := range all {
 		ports, err := s.engine.Ports(sw.Name)
-		entries, fdbErr := s.engine.FDB(sw.Name)
-		if err != nil || fdbErr != nil {
+		if err != nil {
 			continue // deleted meanwhile
-		}
-		stations := make(map[string]int)
-		for i := range entries {
-			if entries[i].Type == fdb.Dynamic {
-				stations[entries[i].Port]++
-			}
 		}
 		shown := api.SwitchOverview{Switch: sw, Ports: []api.PortOverview{}}
 		for _, p := range ports {
-			shown.Ports = append(shown.Ports, api.PortOverview{Port: shownPort(p), Stations: stations[p.Name]})
+			shown.Ports = append(shown.Ports, api.PortOverview{Port: shownPort(p), Stations: p.Stations})
 		}
 		o.Switches = append(o.Switches, shown)
 	}

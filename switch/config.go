@@ -62,6 +62,7 @@ type PortInfo struct {
 	State    State
 	Reason   string // of Lost
 	Info     port.Info
+	Stations int // dynamic entries of the forwarding database behind it
 	Counters Counters
 }
 

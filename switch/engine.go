@@ -185,22 +185,27 @@ func (e *Engine) findLocked(name string) (*Switch, error) {
 }
 
 // begin starts a change; the caller ends it with e.change.Unlock. It refuses
-// once the engine is closing.
-func (e *Engine) begin() error {
+// once the engine is closing, and when the one who asked has given up while
+// earlier changes were under way.
+func (e *Engine) begin(ctx context.Context) error {
 	e.change.Lock()
-	if e.closed {
+	switch {
+	case e.closed:
 		e.change.Unlock()
 		return errorf(Closing, "the switch is shutting down")
+	case ctx.Err() != nil:
+		e.change.Unlock()
+		return errorf(Failed, "nothing was changed: the request ended before its turn came: %v", ctx.Err())
 	}
 	return nil
 }
 
 // AddSwitch makes a switch.
-func (e *Engine) AddSwitch(_ context.Context, name string, s Settings) error {
+func (e *Engine) AddSwitch(ctx context.Context, name string, s Settings) error {
 	if err := cmp.Or(CheckName("switch", name), s.check()); err != nil {
 		return err
 	}
-	if err := e.begin(); err != nil {
+	if err := e.begin(ctx); err != nil {
 		return err
 	}
 	defer e.change.Unlock()
@@ -237,8 +242,8 @@ func (s Settings) check() error {
 
 // SetSwitch changes a switch's settings: change is called with a copy of them,
 // which is put in force if it returns nil.
-func (e *Engine) SetSwitch(_ context.Context, name string, change func(*Settings) error) error {
-	if err := e.begin(); err != nil {
+func (e *Engine) SetSwitch(ctx context.Context, name string, change func(*Settings) error) error {
+	if err := e.begin(ctx); err != nil {
 		return err
 	}
 	defer e.change.Unlock()
@@ -285,7 +290,7 @@ func (e *Engine) republish(sw *Switch) {
 
 // DeleteSwitch removes a switch and its ports.
 func (e *Engine) DeleteSwitch(ctx context.Context, name string) error {
-	if err := e.begin(); err != nil {
+	if err := e.begin(ctx); err != nil {
 		return err
 	}
 	defer e.change.Unlock()

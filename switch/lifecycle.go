@@ -34,7 +34,7 @@ func (e *Engine) supervise(ctx context.Context) {
 		case now := <-retry.C:
 			which = func(p *Port) bool { return p.detached() && p.retry.due(now) }
 		}
-		if e.begin() != nil {
+		if e.begin(ctx) != nil {
 			return
 		}
 		next := e.follow(ctx, which)

@@ -64,7 +64,7 @@ func (e *Engine) AddPort(ctx context.Context, cfg PortConfig) (PortInfo, error) 
 	if err := cfg.check(); err != nil {
 		return PortInfo{}, err
 	}
-	if err := e.begin(); err != nil {
+	if err := e.begin(ctx); err != nil {
 		return PortInfo{}, err
 	}
 	defer e.change.Unlock()
@@ -223,7 +223,7 @@ func (p *Port) view(e *Engine, sw *Switch) *view {
 // which is put in force if it returns nil. What the port is attached to cannot
 // be changed.
 func (e *Engine) SetPort(ctx context.Context, swName, name string, change func(*PortConfig) error) (PortInfo, error) {
-	if err := e.begin(); err != nil {
+	if err := e.begin(ctx); err != nil {
 		return PortInfo{}, err
 	}
 	defer e.change.Unlock()
@@ -282,7 +282,7 @@ func (e *Engine) forgetVLANs(p *Port, old *vlan.Policy) {
 
 // DeletePort removes a port, and what was made for it.
 func (e *Engine) DeletePort(ctx context.Context, sw, name string) error {
-	if err := e.begin(); err != nil {
+	if err := e.begin(ctx); err != nil {
 		return err
 	}
 	defer e.change.Unlock()
@@ -413,7 +413,7 @@ func (e *Engine) Ports(sw string) ([]PortInfo, error) {
 func (e *Engine) portInfo(p *Port) PortInfo {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	info := PortInfo{PortConfig: p.cfg, State: p.state, Reason: p.reason, Info: p.info}
+	info := PortInfo{PortConfig: p.cfg, State: p.state, Reason: p.reason, Info: p.info, Stations: p.sw.table.PortCount(p.id)}
 	for _, l := range p.core.lanes {
 		l.addTo(&info.Counters)
 	}

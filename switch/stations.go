@@ -47,8 +47,8 @@ func (e *Engine) FDB(name string) ([]FDBEntry, error) {
 
 // AddFDB makes a static entry, or a filter where port is empty. It takes the
 // place of a dynamic entry.
-func (e *Engine) AddFDB(_ context.Context, swName string, v vlan.ID, m frame.MAC, port string) error {
-	if err := e.begin(); err != nil {
+func (e *Engine) AddFDB(ctx context.Context, swName string, v vlan.ID, m frame.MAC, port string) error {
+	if err := e.begin(ctx); err != nil {
 		return err
 	}
 	defer e.change.Unlock()
@@ -86,8 +86,8 @@ func (e *Engine) AddFDB(_ context.Context, swName string, v vlan.ID, m frame.MAC
 }
 
 // DeleteFDB removes an entry of any type.
-func (e *Engine) DeleteFDB(_ context.Context, swName string, v vlan.ID, m frame.MAC) error {
-	if err := e.begin(); err != nil {
+func (e *Engine) DeleteFDB(ctx context.Context, swName string, v vlan.ID, m frame.MAC) error {
+	if err := e.begin(ctx); err != nil {
 		return err
 	}
 	defer e.change.Unlock()

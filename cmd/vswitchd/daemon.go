@@ -102,7 +102,7 @@ func instanceOf(socket string) (string, error) {
 
 func serveUntil(ctx context.Context, engine *vswitch.Engine, l net.Listener, o options, log *slog.Logger) error {
 	served := make(chan error, 1)
-	serving, stopServing := context.WithCancel(ctx)
+	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
 	go func() { // until serving ends
 		served <- control.New(engine, control.Config{Version: version, Log: log}).Serve(serving, l)
@@ -121,8 +121,11 @@ func serveUntil(ctx context.Context, engine *vswitch.Engine, l net.Listener, o o
 		err = fmt.Errorf("serve the control socket: %w", err)
 	}
 	daemon.SdNotify(false, daemon.SdNotifyStopping)
-	stopServing()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
 	defer cancel()
-	return errors.Join(err, engine.Close(closing), <-served)
+	// The socket stays until all is gone: another daemon that starts
+	// meanwhile must not take what is being removed for leftovers.
+	err = errors.Join(err, engine.Close(closing))
+	stopServing()
+	return errors.Join(err, <-served)
 }
