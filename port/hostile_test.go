@@ -62,6 +62,30 @@ func TestPacketDeviceOutlivesWhatItCannotDescribe(t *testing.T) {
 	}
 }
 
+// TestPacketDeviceTellsRefusedFromFull holds that a super-frame which the kernel
+// cannot cut, because it is none, does not count as a queue that is full.
+func TestPacketDeviceTellsRefusedFromFull(t *testing.T) {
+	h := newTestHost(t)
+	a := h.open("vm", Config{Kind: VM, Device: "vm9"})
+	fd, err := openMonitor("vm9") // wants no offloads, so the kernel must cut
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	eventually(t, "the TAP has carrier", func() bool { return a.Status().Carrier })
+	var f frame.Frame
+	f.Reset(testFrame(3000), 0, frame.Offload{
+		Flags: frame.NeedsCsum, GSOType: frame.GSOTCPv4, GSOSize: 1000, HdrLen: 54, CsumStart: 34, CsumOffset: 16,
+	})
+	if r := f.Check(); r != frame.Pass {
+		t.Fatalf("the frame is %s already", r)
+	}
+	sent, err := a.Device.Transmit(NewIO(), []Copy{{Frame: &f}})
+	if err != nil || sent != (Sent{Failed: 1}) {
+		t.Errorf("transmit: got %+v, %v; want one failed", sent, err)
+	}
+}
+
 // openMonitor opens a TAP that exists, as a VM's monitor does.
 func openMonitor(name string) (int, error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)

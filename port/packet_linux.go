@@ -171,12 +171,15 @@ func (s *Sent) refused(errno syscall.Errno) error {
 	switch errno {
 	case unix.EMSGSIZE, unix.E2BIG:
 		s.TooBig++
-	case unix.ENOBUFS, unix.EAGAIN, unix.ENOMEM:
+	case unix.ENOBUFS, unix.EAGAIN:
 		s.Full++
 	case unix.ENXIO, unix.ENODEV, unix.EBADFD, unix.EBADF:
 		s.Failed++
 		return gone(errno)
-	default: // ENETDOWN and EIO while the device is down, EINVAL, ...
+	default:
+		// ENETDOWN and EIO while the device is down; EINVAL; ENOMEM, which
+		// is also what the kernel says of a frame that it cannot segment or
+		// sum (validate_xmit_skb in net/core/dev.c).
 		s.Failed++
 	}
 	return nil
