@@ -126,6 +126,7 @@ func (l *ledger) namespaceOf(port string) *Namespace {
 
 // A --vm tap that nobody reads fills up: tx-full there, and nowhere else.
 func TestTxFull(t *testing.T) {
+	t.Parallel()
 	const frames = 2000 // the TAP's queue holds 1000
 	l := newLedger(t)
 	l.add("veth", "p1")
