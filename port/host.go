@@ -28,7 +28,7 @@ type Host struct {
 	marker
 	log  *slog.Logger
 	conn *rtnl.Conn
-	self netns.ID
+	self *netns.NS // no harm in holding it: the process lives there
 	drop dropper
 	mon  *monitor
 
@@ -51,28 +51,31 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer self.Close()
 	conn, err := rtnl.Dial()
 	if err != nil {
+		self.Close()
 		return nil, err
 	}
+	var u undo
+	defer u.rollback()
+	u.add(func() { self.Close() })
+	u.add(conn.Close)
 	if _, err := conn.Handle(); err != nil {
-		conn.Close()
 		return nil, err
 	}
 	h := &Host{
 		marker: newMarker(cfg.Instance, self.ID().Ino),
 		log:    cfg.Log,
 		conn:   conn,
-		self:   self.ID(),
+		self:   self,
 		used:   map[int]Identity{},
 	}
 	h.drop.conn = conn
 	h.drop.name = h.filterName()
-	if h.mon, err = newMonitor(conn, cfg.Log); err != nil {
-		conn.Close()
+	if h.mon, err = newMonitor(conn, self, cfg.Log); err != nil {
 		return nil, err
 	}
+	u.keep()
 	h.containers = newContainers(h.mon.post, cfg.Log)
 	return h, nil
 }
@@ -83,6 +86,7 @@ func (h *Host) Close() error {
 	h.containers.close()
 	h.mon.close()
 	h.conn.Close()
+	h.self.Close()
 	return h.drop.Close()
 }
 

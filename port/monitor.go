@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vswitch/vswitch/internal/netns"
 	"github.com/vswitch/vswitch/internal/rtnl"
 )
 
@@ -17,6 +18,7 @@ import (
 type monitor struct {
 	log    *slog.Logger
 	conn   *rtnl.Conn
+	self   *netns.NS // the daemon's namespace
 	links  *rtnl.Listener
 	files  *fileWatch
 	events chan Event
@@ -32,10 +34,11 @@ type monitor struct {
 // maxPending is how many keys wait before everything is told instead.
 const maxPending = 1 << 14
 
-func newMonitor(conn *rtnl.Conn, log *slog.Logger) (*monitor, error) {
+func newMonitor(conn *rtnl.Conn, self *netns.NS, log *slog.Logger) (*monitor, error) {
 	m := &monitor{
 		log:     log,
 		conn:    conn,
+		self:    self,
 		events:  make(chan Event),
 		stop:    make(chan struct{}),
 		pending: map[Key]struct{}{},
@@ -131,9 +134,20 @@ func (m *monitor) take() Event {
 	return e
 }
 
+// ownNumber returns the number by which our namespace knows itself, or was
+// where that cannot be had.
+func (m *monitor) ownNumber(was int) int {
+	n, err := m.conn.OwnNumber(m.self.FD())
+	if err != nil {
+		m.log.Warn("the number of the own namespace is not known", "err", err)
+		return was
+	}
+	return n
+}
+
 // hear posts what netlink tells, until the listener is closed.
 func (m *monitor) hear() {
-	own := m.conn.OwnNumber()
+	own := m.ownNumber(rtnl.Here)
 	var events []rtnl.Event
 	var keys []Key
 	for {
@@ -151,19 +165,17 @@ func (m *monitor) hear() {
 		}
 		keys = keys[:0]
 		for _, e := range events {
-			switch e.Kind {
-			case unix.RTM_NEWNSID:
-				own = m.conn.OwnNumber()
-			case unix.RTM_DELNSID:
-				keys = append(keys, namespaceKey(e.Namespace))
+			here := e.Namespace == rtnl.Here || e.Namespace == own
+			switch {
+			case e.Kind == unix.RTM_NEWNSID:
+				own = m.ownNumber(own)
+			case e.Kind == unix.RTM_DELNSID && here:
+				keys = append(keys, namespaceKey(e.Index))
+			case e.Kind == unix.RTM_DELNSID:
+			case here:
+				keys = append(keys, linkKey(rtnl.Here, e.Index), deviceKey(e.Name))
 			default:
-				if e.Namespace == own {
-					e.Namespace = rtnl.Here
-				}
 				keys = append(keys, linkKey(e.Namespace, e.Index))
-				if e.Namespace == rtnl.Here && e.Name != "" {
-					keys = append(keys, deviceKey(e.Name))
-				}
 			}
 		}
 		m.post(keys...)

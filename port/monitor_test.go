@@ -2,6 +2,7 @@ package port
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -133,14 +134,7 @@ func TestNamespaceLosesItsName(t *testing.T) {
 		t.Run(string(kind), func(t *testing.T) {
 			h := newTestHost(t)
 			ns := namespace(t, "web")
-			sleeper := exec.Command("ip", "netns", "exec", ns, "sleep", "1000")
-			if err := sleeper.Start(); err != nil {
-				t.Fatal(err)
-			}
-			defer func() { sleeper.Process.Kill(); sleeper.Wait() }()
-			eventually(t, "the process is inside", func() bool {
-				return exec.Command("sh", "-c", "ip netns pids web | grep .").Run() == nil
-			})
+			await(t, exec.Command("ip", "netns", "exec", ns, "sh", "-c", "echo ready; exec sleep 1000"))
 			a := h.open("p1", Config{Kind: kind, Netns: ns})
 			pid := run(t, "ip", "netns", "pids", ns)
 			run(t, "ip", "netns", "del", ns)
@@ -177,56 +171,79 @@ func TestNamespaceAtAPath(t *testing.T) {
 	h.followStatus(a, "the namespace was unmounted", wentAway("namespace "+path+" was deleted"))
 	a.Close()
 	// Engines and people link names to /proc/PID/ns/net.
-	sleeper := exec.Command("unshare", "--net", "sleep", "1000")
-	if err := sleeper.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { sleeper.Process.Kill(); sleeper.Wait() }()
+	p := sleeper(t)
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	own, _ := os.Readlink("/proc/self/ns/net")
-	target := filepath.Join("/proc", strconv.Itoa(sleeper.Process.Pid), "ns/net")
-	eventually(t, "the process has its namespace", func() bool {
-		l, err := os.Readlink(target)
-		return err == nil && l != own
-	})
+	target := filepath.Join("/proc", strconv.Itoa(p.Process.Pid), "ns/net")
 	if err := os.Symlink(target, path); err != nil {
 		t.Fatal(err)
 	}
 	b := h.comesBack("p1", cfg)
-	sleeper.Process.Kill()
-	sleeper.Wait()
+	p.Process.Kill()
+	p.Wait()
 	h.followStatus(b, "the process ended", wentAway("namespace "+path+" was deleted"))
 }
 
 func TestNamespaceOfAProcessIsResolvedOnce(t *testing.T) {
-	h := newTestHost(t)
-	sleeper := exec.Command("unshare", "--net", "sleep", "1000")
-	if err := sleeper.Start(); err != nil {
+	for _, kind := range []Kind{Veth, Tap} {
+		t.Run(string(kind), func(t *testing.T) {
+			h := newTestHost(t)
+			named, other := sleeper(t), (*exec.Cmd)(nil)
+			ref := "pid:" + strconv.Itoa(named.Process.Pid)
+			a := h.open("p1", Config{Kind: kind, Netns: ref})
+			// The process goes, and another one keeps its namespace.
+			other = exec.Command("nsenter", "--net=/proc/"+ref[4:]+"/ns/net", "sh", "-c", "echo ready; exec sleep 1000")
+			await(t, other)
+			named.Process.Kill()
+			named.Wait()
+			inside := "/proc/" + strconv.Itoa(other.Process.Pid) + "/ns/net"
+			run(t, "nsenter", "--net="+inside, "ip", "link", "set", "eth0", "mtu", "1300")
+			h.followStatus(a, "the MTU changed", func(s Status) bool { return s.Carrier && s.MTU == 1300 })
+			h.refused(Config{Kind: kind, Netns: ref}, NotFound, "process "+ref[4:]+" does not exist")
+			other.Process.Kill()
+			other.Wait()
+			h.followStatus(a, "the namespace ended", func(s Status) bool {
+				return s.Gone && s.Manual && s.Reason == "the namespace of process "+ref[4:]+" is gone"
+			})
+		})
+	}
+}
+
+func TestDeviceInTheNamespaceOfAProcessIsDeletedByHand(t *testing.T) {
+	for _, kind := range []Kind{Veth, Tap} {
+		h := newTestHost(t)
+		pid := strconv.Itoa(sleeper(t).Process.Pid)
+		a := h.open("p1", Config{Kind: kind, Netns: "pid:" + pid})
+		run(t, "nsenter", "--net=/proc/"+pid+"/ns/net", "ip", "link", "del", "eth0")
+		h.followStatus(a, "it was deleted", func(s Status) bool {
+			return s.Gone && s.Manual && strings.Contains(s.Reason, "deleted by hand")
+		})
+	}
+}
+
+// sleeper is a process in a namespace of its own.
+func sleeper(t *testing.T) *exec.Cmd {
+	t.Helper()
+	p := exec.Command("unshare", "--net", "sh", "-c", "echo ready; exec sleep 1000")
+	await(t, p)
+	return p
+}
+
+// await starts a process that says when it is ready.
+func await(t *testing.T, p *exec.Cmd) {
+	t.Helper()
+	out, err := p.StdoutPipe()
+	if err != nil {
 		t.Fatal(err)
 	}
-	own, _ := os.Readlink("/proc/self/ns/net")
-	pid := strconv.Itoa(sleeper.Process.Pid)
-	eventually(t, "the process has its namespace", func() bool {
-		l, err := os.Readlink("/proc/" + pid + "/ns/net")
-		return err == nil && l != own
-	})
-	for _, kind := range []Kind{Veth, Tap} {
-		a := h.open("p"+string(kind), Config{Kind: kind, Netns: "pid:" + pid})
-		if !a.Status().Carrier {
-			t.Errorf("Status: got %+v", a.Status())
-		}
-		if kind == Tap {
-			sleeper.Process.Kill()
-			sleeper.Wait()
-			h.followStatus(a, "the process ended", func(s Status) bool {
-				return s.Gone && s.Manual && s.Reason == "the namespace of process "+pid+" is gone"
-			})
-		}
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
 	}
-	h.refused(Config{Kind: Veth, Netns: "pid:" + pid}, NotFound, "process "+pid+" does not exist")
-	h.refused(Config{Kind: Veth, Netns: "pid:0"}, Invalid, "pid:0")
+	t.Cleanup(func() { p.Process.Kill(); p.Wait() })
+	if _, err := fmt.Fscanln(out, new(string)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestDevComesBack(t *testing.T) {

@@ -32,7 +32,7 @@ type place struct {
 func (h *Host) locate(ctx context.Context, cfg Config) (p place, ns *netns.NS, err error) {
 	switch {
 	case cfg.Container != "":
-		return h.containers.locate(ctx, cfg.Container, h.self)
+		return h.containers.locate(ctx, cfg.Container, h.self.ID())
 	case cfg.Netns == "":
 		return place{own: true, what: "the host"}, nil, nil
 	}
@@ -96,9 +96,10 @@ func namespaceError(err error) error {
 	return &Error{Refused, e.Error(), err}
 }
 
-// stands reports whether the namespace is still there under its name.
+// stands reports whether the namespace is still there under its name. That of
+// a process has none: it lasts as long as it does, with or without the process.
 func (p *place) stands() bool {
-	if p.own {
+	if p.own || p.once {
 		return true
 	}
 	id, ok := netns.Identify(p.path)
@@ -116,14 +117,28 @@ func (p *place) where(device string) string {
 // left is the status of a port whose namespace is not there under its name.
 func (p *place) left() Status { return Status{Gone: true, Manual: p.once, Reason: p.lost} }
 
-// vanished is the status of a port whose device is no longer there.
-func (p *place) vanished(id Identity, device string) Status {
-	if !p.stands() {
+// vanished is the status of a port whose device is no longer in the namespace,
+// which was known here by a number.
+func (p *place) vanished(h *Host, namespace int, id Identity, device string) Status {
+	alive := p.stands()
+	if p.once {
+		_, err := h.conn.LinkIn(namespace, loopback)
+		alive = err == nil
+	}
+	if !alive {
 		return p.left()
 	}
+	return byHand(id, p.where(device))
+}
+
+// byHand is the status of a port whose device somebody deleted.
+func byHand(id Identity, device string) Status {
 	return Status{Gone: true, Manual: true, Reason: fmt.Sprintf(
 		"%s was deleted by hand: to make it again, use vsctl port set %s up", device, id)}
 }
+
+// loopback is the index of lo, which every namespace has.
+const loopback = 1
 
 func (p *place) keys() []Key {
 	switch {

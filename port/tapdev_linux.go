@@ -48,7 +48,7 @@ func (h *Host) openTap(ctx context.Context, id Identity, cfg Config) (*Attachmen
 	t := &tapPort{host: h, id: id, place: p, ns: rtnl.Here}
 	if ns != nil {
 		defer ns.Close()
-		if ns.ID() != h.self {
+		if ns.ID() != h.self.ID() {
 			if t.ns, err = h.conn.NamespaceNumber(ns.FD()); err != nil {
 				return nil, err
 			}
@@ -196,9 +196,14 @@ func (t *tapPort) status() Status {
 		return t.place.left()
 	}
 	if !tunAlive(t.device.FD()) {
-		return t.place.vanished(t.id, t.place.where(t.ifName))
+		return t.place.vanished(t.host, t.ns, t.id, t.ifName)
 	}
 	link, err := t.host.conn.LinkIn(t.ns, t.index)
+	if errors.Is(err, unix.EINVAL) && t.ns != rtnl.Here {
+		// The namespace is ending: it has lost its number, and is about to
+		// lose the TAP.
+		return t.place.vanished(t.host, t.ns, t.id, t.ifName)
+	}
 	if errors.Is(err, rtnl.ErrNotFound) {
 		return Status{Gone: true, Manual: true, Reason: fmt.Sprintf(
 			"%s was moved to another namespace: to make it again, use vsctl port set %s up", t.place.where(t.ifName), t.id)}

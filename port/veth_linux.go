@@ -223,7 +223,7 @@ func (v *vethPort) status() Status {
 	}
 	here, err := v.host.conn.Link(v.index)
 	if errors.Is(err, rtnl.ErrNotFound) {
-		return v.place.vanished(v.id, v.place.where(v.ifName))
+		return v.place.vanished(v.host, v.ns, v.id, v.ifName)
 	}
 	if err != nil {
 		return Status{Reason: fmt.Sprintf("asking for device %s: %v", v.name, err)}

@@ -154,8 +154,7 @@ func (v *vmPort) setup() (device Device, err error) {
 func (v *vmPort) status() Status {
 	link, err := v.host.conn.Link(v.index)
 	if errors.Is(err, rtnl.ErrNotFound) {
-		own := place{own: true}
-		return own.vanished(v.id, v.name)
+		return byHand(v.id, v.name)
 	}
 	if err != nil {
 		return Status{Reason: fmt.Sprintf("asking for %s: %v", v.name, err)}

@@ -104,6 +104,13 @@ func (n *NS) Do(fn func() error) error {
 
 func (n *NS) do(fn func() error) error {
 	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		// The first thread is the process to all who look from outside
+		// (/proc/PID/ns/net): it stays where it is. Locked to this
+		// goroutine, it cannot be given to the next.
+		defer runtime.UnlockOSThread()
+		return n.Do(fn)
+	}
 	home, err := netns.Get()
 	if err != nil {
 		runtime.UnlockOSThread()

@@ -114,6 +114,13 @@ func TestDoRunsInsideAndOnlyThere(t *testing.T) {
 	if id, ok := Identify(fmt.Sprintf("/proc/%d/ns/net", sleeper.Process.Pid)); !ok || id != n.ID() {
 		t.Errorf("Identify: got %v %v, want %v", id, ok, n.ID())
 	}
+	process := func() string {
+		s, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", os.Getpid()))
+		if err != nil {
+			t.Error(err)
+		}
+		return s
+	}
 	var wg sync.WaitGroup
 	for range 32 {
 		wg.Go(func() {
@@ -124,6 +131,14 @@ func TestDoRunsInsideAndOnlyThere(t *testing.T) {
 			}
 			if inside == home || inside == "" {
 				t.Errorf("Do ran in %s, outside is %s", inside, home)
+			}
+			if err := n.Do(func() error {
+				if now := process(); now != home {
+					t.Errorf("the process is in %s, want %s", now, home)
+				}
+				return nil
+			}); err != nil {
+				t.Error(err)
 			}
 		})
 		wg.Go(func() {

@@ -19,8 +19,8 @@ var ErrOverrun = errors.New("events were lost")
 // Event is a change of a link, or of a namespace's number.
 type Event struct {
 	Kind      uint16 // RTM_NEWLINK, RTM_DELLINK, RTM_NEWNSID, RTM_DELNSID
-	Namespace int    // that it is about, by its number here; Here
-	Index     int    // of the link
+	Namespace int    // where it happened, by its number here; see [Conn.OwnNumber]
+	Index     int    // of the link, or the number that a namespace got or lost
 	Name      string // of the link
 }
 
@@ -88,7 +88,7 @@ func (l *Listener) Receive(dst []Event) ([]Event, error) {
 	var errno error
 	err := l.conn.Read(func(fd uintptr) bool {
 		n, oobn, _, from, errno = unix.Recvmsg(int(fd), l.buf, l.oob, unix.MSG_DONTWAIT)
-		return !errors.Is(errno, unix.EAGAIN)
+		return !errors.Is(errno, unix.EAGAIN) && !errors.Is(errno, unix.EINTR)
 	})
 	switch {
 	case l.closed.Load():
@@ -148,10 +148,10 @@ func event(m syscall.NetlinkMessage, namespace int) (e Event, ok bool) {
 	case unix.RTM_NEWNSID, unix.RTM_DELNSID:
 		// One octet of struct rtgenmsg and padding, then attributes.
 		id := attr(m.Data[min(len(m.Data), unix.NLMSG_ALIGNTO):], unix.NETNSA_NSID)
-		if len(id) < 4 || namespace != Here {
+		if len(id) < 4 {
 			return e, false
 		}
-		e.Namespace = int(int32(binary.NativeEndian.Uint32(id)))
+		e.Index = int(int32(binary.NativeEndian.Uint32(id)))
 		return e, true
 	}
 	return e, false
@@ -173,16 +173,13 @@ func attr(b []byte, kind uint16) []byte {
 	return nil
 }
 
-// OwnNumber returns the number by which the namespace of the process knows
-// itself; Here if it has none. Its own events carry it then.
-func (c *Conn) OwnNumber() int {
+// OwnNumber returns the number by which the connection's namespace, which fd
+// refers to, knows itself; Here if it has none. Its own events carry it then.
+// (Not by the process's number: any of its threads may be elsewhere.)
+func (c *Conn) OwnNumber(fd int) (int, error) {
 	h, err := c.Handle()
 	if err != nil {
-		return Here
+		return Here, err
 	}
-	n, err := h.GetNetNsIdByPid(os.Getpid())
-	if err != nil {
-		return Here
-	}
-	return n
+	return h.GetNetNsIdByFd(fd)
 }

@@ -26,7 +26,7 @@ func TestEventIsRead(t *testing.T) {
 	}
 	nsid := []byte{0, 0, 0, 0, 8, 0, unix.NETNSA_NSID, 0, 5, 0, 0, 0}
 	got, ok = event(syscall.NetlinkMessage{Header: syscall.NlMsghdr{Type: unix.RTM_DELNSID}, Data: nsid}, Here)
-	if want := (Event{Kind: unix.RTM_DELNSID, Namespace: 5}); got != want || !ok {
+	if want := (Event{Kind: unix.RTM_DELNSID, Namespace: Here, Index: 5}); got != want || !ok {
 		t.Errorf("namespace: got %+v %v, want %+v", got, ok, want)
 	}
 	link[0] = unix.AF_BRIDGE
