@@ -49,7 +49,7 @@ type hostileRig struct {
 	at    []Counters
 }
 
-func newHostileRig(t *testing.T) *hostileRig {
+func newHostileRig(t testing.TB) *hostileRig {
 	b := newBench(t)
 	b.host.mtu = 1 << 16
 	sw, err := b.find("sw0")
