@@ -48,8 +48,13 @@ type heldFile struct {
 // maxAwaited bounds what nobody may ever come back for.
 const maxAwaited = 4096
 
-// scanPause is how long a burst of changes of mounts is gathered.
-const scanPause = 20 * time.Millisecond
+// A burst of changes of mounts is gathered, so that looking after them takes a
+// tenth of the time at the most.
+const (
+	scanPause   = 20 * time.Millisecond
+	scanShare   = 10
+	longestScan = 300 * time.Millisecond
+)
 
 func newFileWatch(post func(...Key), log *slog.Logger) (*fileWatch, error) {
 	w := &fileWatch{
@@ -63,8 +68,10 @@ func newFileWatch(post func(...Key), log *slog.Logger) (*fileWatch, error) {
 	}
 	var err error
 	if w.inotify, err = unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK); err != nil {
-		w.closeFiles()
-		return nil, fmt.Errorf("watch files (inotify; fs.inotify.max_user_instances may be too small): %w", err)
+		// Mounts tell of what ip-netns(8) does; of links to namespaces that
+		// come and go nobody tells then.
+		log.Warn("files are not watched; fs.inotify.max_user_instances may be too small", "err", err)
+		w.inotify = -1
 	}
 	if w.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		w.closeFiles()
@@ -152,7 +159,7 @@ func (w *fileWatch) exit(pidfd int, key Key) (forget func()) {
 // wantLocked watches a folder, or the nearest one above it that exists until
 // it does. Folders of /proc tell nothing.
 func (w *fileWatch) wantLocked(dir string) {
-	if _, ok := w.dirs[dir]; ok || dir == "/proc" || strings.HasPrefix(dir, "/proc/") {
+	if _, ok := w.dirs[dir]; ok || w.inotify < 0 || dir == "/proc" || strings.HasPrefix(dir, "/proc/") {
 		return
 	}
 	const mask = unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO |
@@ -177,6 +184,7 @@ func (w *fileWatch) wantLocked(dir string) {
 // run waits for changes and posts them, until close.
 func (w *fileWatch) run() {
 	defer w.closeFiles()
+	pause := scanPause
 	for {
 		fds, ended := w.pollSet()
 		if ended {
@@ -191,11 +199,13 @@ func (w *fileWatch) run() {
 		w.exited(fds[3:])
 		changed := w.readInotify()
 		if fds[1].Revents&(unix.POLLERR|unix.POLLPRI) != 0 {
-			time.Sleep(scanPause) // deleting a thousand is a thousand changes
+			time.Sleep(pause) // deleting a thousand is a thousand changes
 			changed = true
 		}
 		if changed {
+			began := time.Now()
 			w.scan()
+			pause = min(max(scanPause, scanShare*time.Since(began)), longestScan)
 		}
 	}
 }

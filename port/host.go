@@ -128,6 +128,7 @@ func (h *Host) Open(ctx context.Context, id Identity, cfg Config) (*Attachment, 
 // back. Changes that are not taken from it become one event.
 func (h *Host) Events() <-chan Event { return h.mon.events }
 
-// CloseAll closes many attachments in about the time that one takes: two
-// seconds hold for a thousand.
+// CloseAll closes many attachments in little more than the time that one
+// takes: two seconds hold for a thousand. It goes to the end whatever ctx says:
+// half of it would leave what nobody knows of.
 func (h *Host) CloseAll(_ context.Context, all []*Attachment) error { return h.closeAll(all) }

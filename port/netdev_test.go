@@ -73,6 +73,11 @@ func TestDevIsPutBack(t *testing.T) {
 			if err := a.Close(); err != nil {
 				t.Fatal(err)
 			}
+			if test.name == "up" { // IPv6 comes back with the address that it makes of itself
+				eventually(t, "the link-local address is back", func() bool {
+					return strings.Contains(run(t, "ip", "addr", "show", "d1"), "inet6 fe80::")
+				})
+			}
 			after := state(t, "d1")
 			if after != before {
 				t.Errorf("before\n%s\nafter\n%s", before, after)
