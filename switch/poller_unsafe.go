@@ -82,9 +82,10 @@ func (p *poller) wait(timeout int, ready func(slot int)) {
 	}
 }
 
-// ready looks for events without sleeping, and thus past the scheduler.
+// ready looks for events without sleeping, and thus past the scheduler. (Newer
+// architectures, arm64 for one, have epoll_pwait alone.)
 func (p *poller) ready() int {
-	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_WAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), 0, 0, 0)
+	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), 0, 0, 0)
 	if errno != 0 {
 		return 0
 	}
