@@ -1,0 +1,174 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestTourOfTheREADME types the tour of the README into one shell, on a host
+// without anything, and holds what it prints against what the README says.
+func TestTourOfTheREADME(t *testing.T) {
+	Need(t, "bash", "curl", "ping", "tcpdump", "qemu-system-x86_64")
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps := tour(string(text))
+	if len(steps) < 20 {
+		t.Fatalf("the README has %d commands in console blocks, want the whole tour", len(steps))
+	}
+	sh := newShell(NewHost(t, NoDaemon))
+	for _, s := range steps {
+		got := sh.run(s.command)
+		// Behind the last semicolon a command looks at what comes about in
+		// its own time, and less of that on a busy machine.
+		if _, look, waits := cutLast(s.command, ";"); waits {
+			for deadline := time.Now().Add(Patience); !s.matches(got) && time.Now().Before(deadline); {
+				time.Sleep(100 * time.Millisecond)
+				got = sh.run(look)
+			}
+		}
+		if !s.matches(got) {
+			t.Errorf("README.md:%d: $ %s\nprints:\n%s\nwhere the README has:\n%s", s.line, s.command, indent(got), indent(s.output))
+		}
+		if strings.HasSuffix(s.command, "&") {
+			sh.run("until vsctl version; do sleep 0.02; done") // as quick as nobody types
+		}
+	}
+}
+
+// step is a command of the tour.
+type step struct {
+	line    int // in the README
+	command string
+	output  string
+}
+
+// tour finds the commands in a text's console blocks.
+func tour(text string) (steps []step) {
+	console := false
+	for i, line := range strings.Split(text, "\n") {
+		command, prompt := strings.CutPrefix(line, "$ ")
+		switch {
+		case strings.HasPrefix(line, "```"):
+			console = line == "```console"
+		case !console:
+		case prompt:
+			steps = append(steps, step{line: i + 1, command: command})
+		case len(steps) > 0:
+			steps[len(steps)-1].output += line + "\n"
+		}
+	}
+	return steps
+}
+
+// Each run has figures of its own.
+var (
+	volatile = []struct{ what, as string }{
+		{`([0-9a-f]{2}:){5}[0-9a-f]{2}`, "MAC"},
+		{`\d{4}-\d\d-\d\dT[\d:.]+Z`, "TIME"},
+		{`time=\S+ ms`, "time=N ms"},
+		{`time \d+ms`, "time Nms"},
+		{`rtt .*`, "rtt"},
+		{`@if\d+`, "@ifN"},
+		{` +`, " "},
+	}
+	counts = regexp.MustCompile(`\b\d+(\.\d+)?\b`)
+	tables = regexp.MustCompile(`^vsctl (show|drops|stats|fdb show|port show)`)
+)
+
+func (s *step) matches(got string) bool { return s.plain(got) == s.plain(s.output) }
+
+// plain takes from an output what differs from run to run.
+func (s *step) plain(out string) string {
+	for _, v := range volatile {
+		out = regexp.MustCompile(v.what).ReplaceAllString(out, v.as)
+	}
+	if tables.MatchString(s.command) {
+		out = counts.ReplaceAllString(out, "N")
+	}
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	if strings.HasPrefix(s.command, "vsctl fdb show") {
+		slices.Sort(lines) // by addresses that the kernel has made up
+	}
+	return strings.Join(lines, "\n")
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+// shell is one bash, as somebody sits before it.
+type shell struct {
+	t       testing.TB
+	p       *Process
+	keys    *os.File
+	typed   int // commands
+	printed int // octets of what bash has printed, that were read
+}
+
+func newShell(h *Host) *shell {
+	h.t.Helper()
+	fifo := h.Path("keys")
+	h.Run("mkfifo", fifo)
+	path := filepath.Dir(vsctlPath(h.t)) + ":" + os.Getenv("PATH")
+	p, err := h.start("", []string{"PATH=" + path}, "bash", "-c", `exec bash 2>&1 <"$0"`, fifo)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	keys, err := os.OpenFile(fifo, os.O_RDWR, 0)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	sh := &shell{t: h.t, p: p, keys: keys}
+	h.onClose(func() {
+		// What the tour would end, where it did not come so far.
+		_, _ = fmt.Fprintf(keys, "[ ! -e vm1.pid ] || kill $(cat vm1.pid); kill $(jobs -p); wait; exit\n")
+		keys.Close()
+		select {
+		case <-p.Done():
+		case <-time.After(Patience):
+			p.Kill()
+		}
+	})
+	sh.run("unset VSWITCH_SOCKET") // the README has the usual one
+	return sh
+}
+
+// run types a command and returns what it printed.
+func (sh *shell) run(command string) string {
+	sh.t.Helper()
+	sh.typed++
+	end := fmt.Sprintf("@@ end of %d\n", sh.typed)
+	if _, err := fmt.Fprintf(sh.keys, "%s\necho '%s'\n", command, strings.TrimSuffix(end, "\n")); err != nil {
+		sh.t.Fatal(err)
+	}
+	deadline := time.After(4 * Patience)
+	for {
+		all, more := sh.p.stdout.read()
+		if out, _, ended := strings.Cut(all[sh.printed:], end); ended {
+			sh.printed += len(out) + len(end)
+			return out
+		}
+		select {
+		case <-more:
+		case <-sh.p.Done():
+			sh.t.Fatalf("the shell has ended at: %s\n%s", command, sh.p.Output())
+		case <-deadline:
+			sh.t.Fatalf("still runs: %s\n%s", command, sh.p.Output())
+		}
+	}
+}
