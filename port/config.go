@@ -2,6 +2,7 @@ package port
 
 import (
 	"net/netip"
+	"strings"
 
 	"github.com/vswitch/vswitch/frame"
 )
@@ -46,6 +47,10 @@ type Config struct {
 	// Peer is the other end of a patch.
 	Peer PeerName
 }
+
+// LostForGood reports whether a port that was lost cannot be attached again:
+// the number of a process that has ended may belong to another one.
+func (c *Config) LostForGood() bool { return strings.HasPrefix(c.Netns, "pid:") }
 
 // PeerName names a port of a switch.
 type PeerName struct{ Switch, Port string }

@@ -156,7 +156,7 @@ func (e *Engine) detach(p *Port, st port.Status) {
 
 // comeBack tries to attach a lost port again, and notes when to try next.
 func (e *Engine) comeBack(ctx context.Context, p *Port) {
-	if err := e.reattach(ctx, p); err != nil {
+	if err := e.reattach(port.Again(ctx), p); err != nil {
 		p.retry.failed(time.Now())
 		e.log.Debug("port stays lost", "port", p.name(), "reason", err)
 		return

@@ -253,7 +253,7 @@ func (e *Engine) SetPort(ctx context.Context, swName, name string, change func(*
 	if was := limits(&old); was != limits(&next) {
 		p.sw.table.SetPort(p.id, limits(&next))
 	}
-	if !next.Down && p.detached() {
+	if !next.Down && p.detached() && !next.Attach.LostForGood() {
 		if err := e.reattach(ctx, p); err != nil {
 			e.log.Info("port stays lost", "port", p.name(), "reason", err)
 		}
