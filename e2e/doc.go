@@ -16,6 +16,13 @@
 // that ends. Devices, addresses and sockets of one Host are unknown to the
 // others, so tests may run in parallel.
 //
+// What a test has at hand: [Host.VS], [Host.JSON], [Host.Port] and
+// [Host.Refused] talk to the switch; [Namespace], [Container] and [Guest] are
+// places with a stack, between which [Transfer] moves a stream and verifies it;
+// [Station] and [Monitor] put raw frames on the wire, tags and all, and say what
+// arrived; [Rig] knows all that a frame causes. [Namespace.Tag] has a stack speak
+// in a VLAN; [Namespace.DHCPServer] and [Namespace.LLDP] run what people run.
+//
 // The harness knows the product only by its binaries, its words and its JSON;
 // it imports nothing of it. It waits for events, or polls a condition with a
 // deadline ([Host.Eventually]); it never sleeps for time. When a test fails, it
