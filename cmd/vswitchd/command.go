@@ -37,7 +37,7 @@ func newCommand(serve func(context.Context, options, *slog.Logger) error) *cobra
 machines and devices, learns where stations live, and keeps VLANs apart.
 
 It runs in the foreground, logs to standard error, and is controlled with
-vsctl(1). SIGTERM and SIGINT end it; what it made is gone then, and what it
+vsctl(8). SIGTERM and SIGINT end it; what it made is gone then, and what it
 took is as it was before.`,
 		Version:       version,
 		Args:          cobra.NoArgs,
@@ -79,6 +79,7 @@ took is as it was before.`,
 		},
 	})
 	cmd.CompletionOptions.DisableDefaultCmd = true
+	cmd.DisableAutoGenTag = true // the same page from the same source
 	return cmd
 }
 
