@@ -49,9 +49,7 @@ func (b *bench) with(sw, name string, d port.Device) *view {
 // turn takes one batch of the port's device through the switch.
 func (b *bench) turn(v *view) {
 	frames, _ := v.device.Receive(b.w.io)
-	sn := v.sw.snapshot.Load()
-	b.w.now = b.w.clock()
-	b.w.batch(sn, sn.view(v.id), frames)
+	b.w.take(v.core, frames)
 }
 
 func padded(b []byte) []byte { return append(make([]byte, frame.OffloadLen), b...) }

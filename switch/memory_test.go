@@ -163,9 +163,7 @@ func (b *bench) receive(swName, name string) {
 		if len(frames) == 0 {
 			return
 		}
-		sn := p.sw.snapshot.Load()
-		b.w.now = b.w.clock()
-		b.w.batch(sn, sn.view(p.id), frames)
+		b.w.take(p.core, frames)
 	}
 }
 

@@ -19,6 +19,11 @@ const (
 	// sane layout, and a bound for the others.
 	maxCrossings = 2048
 
+	// maxCopies is how many copies end a batch. Some milliseconds of work: a
+	// flood to a thousand ports must not hold up who waits for the batch's
+	// end, such as the request that adds the next port.
+	maxCopies = 2048
+
 	// maxDeferred is how many stations wait to be learned while a control
 	// request holds the table for an instant.
 	maxDeferred = 256
@@ -38,8 +43,9 @@ type worker struct {
 	tasks   atomic.Pointer[task]
 	stopped bool
 
-	now   fdb.Time // of the batch
-	dirty []*lane  // that have copies queued
+	now    fdb.Time // of the batch
+	dirty  []*lane  // that have copies queued
+	copies int      // made in this batch
 
 	crossings [maxCrossings]crossing
 	crossed   int // crossings made since the last flush
@@ -178,25 +184,32 @@ func (w *worker) serve(slot int) {
 		w.lost(src.core)
 		return
 	}
-	if len(frames) == 0 {
-		return
+	w.take(src.core, frames)
+}
+
+// take takes frames that one port received through the switch.
+func (w *worker) take(c *core, frames []frame.Frame) {
+	for len(frames) > 0 {
+		// After receiving: a frame that came after a change is decided by
+		// it.
+		sn := c.sw.snapshot.Load()
+		in := sn.view(c.id)
+		if in == nil || in.core != c {
+			return // deleted meanwhile
+		}
+		w.now = w.clock()
+		frames = frames[w.batch(sn, in, frames):]
+		w.betweenBatches()
 	}
-	// After receiving: a frame that came after a change is decided by it.
-	sn := src.core.sw.snapshot.Load()
-	in := sn.view(src.core.id)
-	if in == nil || in.core != src.core {
-		return
-	}
-	w.now = w.clock()
-	w.batch(sn, in, frames)
-	w.betweenBatches()
 }
 
 // batch decides about frames that one port received, and sends their copies.
-func (w *worker) batch(sn *snapshot, in *view, frames []frame.Frame) {
+// It returns how many frames it came to before there were enough copies.
+func (w *worker) batch(sn *snapshot, in *view, frames []frame.Frame) (n int) {
 	bytes := 0
-	for i := range frames {
-		f := &frames[i]
+	for n < len(frames) && w.copies < maxCopies {
+		f := &frames[n]
+		n++
 		bytes += f.Len()
 		w.ingress(sn, in, f)
 		if w.crossed > 0 {
@@ -204,9 +217,11 @@ func (w *worker) batch(sn *snapshot, in *view, frames []frame.Frame) {
 		}
 	}
 	l := in.lanes[w.index]
-	bump(&l.rxFrames, uint64(len(frames)))
+	bump(&l.rxFrames, uint64(n))
 	bump(&l.rxBytes, uint64(bytes))
 	w.flush()
+	w.copies = 0
+	return n
 }
 
 // queue puts a copy on a port's batch.
@@ -221,6 +236,7 @@ func (w *worker) queue(l *lane, out *view, f *frame.Frame, tag frame.Tag) {
 	}
 	l.copies[l.n] = port.Copy{Frame: f, Tag: tag}
 	l.n++
+	w.copies++
 	if l.n == len(l.copies) {
 		w.transmit(l)
 	}
