@@ -86,7 +86,6 @@ func (out *view) accepts(in *view, f *frame.Frame, tag frame.Tag) frame.Reason {
 type snapshot struct {
 	table    *fdb.Table
 	dropBPDU bool
-	pass     Reserved
 	views    []*view // by port ID; nil where there is none
 
 	// Who is a member of a VLAN: ports of few VLANs are listed under each,
