@@ -203,6 +203,7 @@ func TestVMQueueIsFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer quit()
+	eventually(t, "the TAP has carrier and a queue", func() bool { return a.Status().Carrier })
 	io := NewIO()
 	var f frame.Frame
 	buf := make([]byte, frame.OffloadLen+60)

@@ -31,6 +31,7 @@ type Host struct {
 	self *netns.NS // no harm in holding it: the process lives there
 	drop dropper
 	mon  *monitor
+	beat *pulse
 
 	containers *containers
 
@@ -75,6 +76,10 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	if h.mon, err = newMonitor(conn, self, cfg.Log); err != nil {
 		return nil, err
 	}
+	u.add(h.mon.close)
+	if h.beat, err = newPulse(h.mon.post); err != nil {
+		return nil, err
+	}
 	u.keep()
 	h.containers = newContainers(h.mon.post, cfg.Log)
 	return h, nil
@@ -84,10 +89,11 @@ func NewHost(cfg HostConfig) (*Host, error) {
 // them any more: close them first.
 func (h *Host) Close() error {
 	h.containers.close()
+	err := h.beat.close()
 	h.mon.close()
 	h.conn.Close()
 	h.self.Close()
-	return h.drop.Close()
+	return errors.Join(err, h.drop.Close())
 }
 
 // Open attaches the port id to what cfg names: it makes or finds the device,

@@ -76,6 +76,7 @@ func (h *Host) openDev(ctx context.Context, id Identity, cfg Config) (*Attachmen
 		return nil, err
 	}
 	u.keep()
+	h.beat.add(index)
 	return &Attachment{
 		Device: device,
 		Info:   Info{Device: link.Attrs().Name, Ifindex: index, MTU: link.Attrs().MTU, TagRoom: devTagRoom},
@@ -304,6 +305,7 @@ func (d *devPort) keys() []Key { return []Key{linkKey(rtnl.Here, d.index), devic
 func (d *devPort) made() int { return 0 }
 
 func (d *devPort) release() error {
+	d.host.beat.remove(d.index)
 	err := d.restore()
 	d.host.unclaim(d.index)
 	return err

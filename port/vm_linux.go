@@ -89,6 +89,7 @@ func (h *Host) openVM(ctx context.Context, id Identity, cfg Config) (*Attachment
 	}
 	u.keep()
 	release()
+	h.beat.add(v.index)
 	return &Attachment{
 		Device: device,
 		Info:   Info{Device: v.name, Ifindex: v.index, MTU: link.Attrs().MTU, TagRoom: devTagRoom},
@@ -178,4 +179,7 @@ func (v *vmPort) keys() []Key { return []Key{linkKey(rtnl.Here, v.index)} }
 
 func (v *vmPort) made() int { return v.index }
 
-func (v *vmPort) release() error { return v.detach() }
+func (v *vmPort) release() error {
+	v.host.beat.remove(v.index)
+	return v.detach()
+}

@@ -69,3 +69,30 @@ func setFeatures(fd int, device string, off []uint32) error {
 	}
 	return ethtool(fd, device, arg)
 }
+
+// ifreqIndex is struct ifreq with ifr_ifindex.
+type ifreqIndex struct {
+	name  [unix.IFNAMSIZ]byte
+	index int32
+	_     [20]byte
+}
+
+// nameOf returns the name of the device with that index.
+func nameOf(fd, index int) (string, error) {
+	req := ifreqIndex{index: int32(index)}
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCGIFNAME, uintptr(unsafe.Pointer(&req)))
+	if errno != 0 {
+		return "", errno
+	}
+	return unix.ByteSliceToString(req.name[:]), nil
+}
+
+// hasCarrier reports whether a device has a carrier: struct ethtool_value.
+func hasCarrier(fd int, device string) (bool, error) {
+	arg := make([]byte, 8)
+	binary.NativeEndian.PutUint32(arg, unix.ETHTOOL_GLINK)
+	if err := ethtool(fd, device, arg); err != nil {
+		return false, err
+	}
+	return binary.NativeEndian.Uint32(arg[4:]) != 0, nil
+}
