@@ -97,10 +97,11 @@ func NewEngine(cfg Config) (*Engine, error) {
 // waits for the workers. What the ports made is gone then.
 func (e *Engine) Close(ctx context.Context) error {
 	e.change.Lock()
-	defer e.change.Unlock()
 	e.mu.Lock()
 	if e.closed {
 		e.mu.Unlock()
+		e.change.Unlock()
+		e.running.Wait()
 		return nil
 	}
 	e.closed = true
@@ -113,6 +114,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.stop() // no port comes back while they are closed
 	err := e.closePorts(ctx, all)
 	e.stopWorkers()
+	e.change.Unlock() // the supervisor may wait for its turn; it finds all closed
 	e.running.Wait()
 	e.events.close()
 	return err
