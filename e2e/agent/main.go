@@ -15,6 +15,8 @@ const usage = `usage: agent receive NET PORT               take one stream, prin
        agent send NET ADDR:PORT SIZE SEED [UDP] send one; UDP: payload of a datagram, "gso" for super-datagrams
        agent counters                        print the stack's checksum errors
        agent offload IFNAME FEATURE on|off   FEATURE: tx, rx, sg, tso, gso, gro
+       agent monitor TAP                     be a VM's monitor that reads and says nothing
+       agent pester KIND SOCKET COUNT        be so many bad clients of a daemon
 NET: tcp4, tcp6, udp4, udp6. As process 1: serve commands over virtio-serial.`
 
 func main() {
@@ -57,6 +59,14 @@ func run(args []string) (any, error) {
 		return s.send()
 	case len(args) == 1 && args[0] == "counters":
 		return counters()
+	case len(args) == 2 && args[0] == "monitor":
+		return nil, monitor(args[1])
+	case len(args) == 4 && args[0] == "pester":
+		count, err := strconv.Atoi(args[3])
+		if err != nil {
+			return nil, err
+		}
+		return nil, pester(args[1], args[2], count)
 	case len(args) == 4 && args[0] == "offload":
 		return nil, offload(args[1], args[2], args[3] == "on")
 	}
