@@ -1,14 +1,20 @@
 package control_test
 
 import (
+	"bufio"
 	"errors"
 	"io/fs"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/vswitch/vswitch/control"
 )
@@ -131,5 +137,72 @@ func TestOneOfManyDaemonsWins(t *testing.T) {
 	}
 	if len(won) != 1 {
 		t.Errorf("%d daemons listen at one path, want 1", len(won))
+	}
+}
+
+// TestListenReplacesSocketOfADyingProcess stands in for a daemon that was
+// killed while it had a thousand ports: its first thread has ended, its
+// descriptors are not closed yet.
+func TestListenReplacesSocketOfADyingProcess(t *testing.T) {
+	const variable = "VSWITCH_TEST_DIE_AT"
+	if path := os.Getenv(variable); path != "" {
+		if _, err := net.Listen("unix", path); err != nil {
+			t.Fatal(err)
+		}
+		os.Stdout.WriteString("listening\n")
+		endFirstThread()
+		select {}
+	}
+	path := filepath.Join(t.TempDir(), "s.sock")
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), variable+"="+path)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	}()
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatalf("the process that dies does not take connections, so this shows nothing: %v", err)
+	}
+	conn.Close()
+	for deadline := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
+		l, err := control.Listen(path, "")
+		if err == nil {
+			l.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("Listen says %v, want that it replaces the socket", err)
+		}
+	}
+}
+
+// endFirstThread ends the thread that the process began with, and it alone.
+func endFirstThread() {
+	for {
+		first := make(chan bool)
+		go func() {
+			runtime.LockOSThread() // whichever thread it is
+			defer runtime.UnlockOSThread()
+			if unix.Gettid() != unix.Getpid() {
+				first <- false
+				return
+			}
+			first <- true
+			unix.RawSyscall(unix.SYS_EXIT, 0, 0, 0)
+		}()
+		if <-first {
+			return
+		}
 	}
 }
