@@ -275,6 +275,9 @@ func (e *Engine) forgetVLANs(p *Port, old *vlan.Policy) {
 		return
 	}
 	e.quiesce()
+	if p.sw.table.PortCount(p.id) == 0 {
+		return // the whole table need not be looked through
+	}
 	p.sw.table.RemoveIf(func(en fdb.Entry) bool {
 		return en.Port == p.id && en.Type == fdb.Dynamic && !p.cfg.VLAN.Member(en.VLAN)
 	})
