@@ -134,6 +134,25 @@ func TestLengths(t *testing.T) {
 				}
 				l.check(e)
 			})
+			row("what the kernel refuses with EMSGSIZE: too-big", func() {
+				for _, p := range l.order {
+					l.set(p, "--trunk", "all", "--tpid", "0x88a8")
+				}
+				// Of the tags that may stand out over the MTU the kernel
+				// knows 0x8100 alone (packet_extra_vlan_len_allowed in
+				// net/packet/af_packet.c). Our side of a veth has a larger MTU.
+				f := Frames(long(1518, S(30)))
+				e := entry{from: "p1", send: f, arrive: Arrive{"p3": f, "p4": f}}
+				if kind == "vm" || kind == "dev" {
+					e.drops = Drops{"p2/too-big": 1}
+				} else {
+					e.arrive["p2"] = f
+				}
+				l.check(e)
+				for _, p := range l.order {
+					l.set(p, "--trunk", "20")
+				}
+			})
 			// Of stations, the kernel cuts such frames itself, as the devices
 			// that we make ask for, or drops those made by hand.
 			if kind == "vm" {
@@ -174,6 +193,9 @@ func (l *ledger) tunnelled() {
 	t.Helper()
 	l.add("veth", "v", "--trunk", "10")
 	l.add("tap", "t", "--trunk", "10")
+	for _, p := range []string{"p1", "p2", "p3"} {
+		l.set(p, "--trunk", "10")
+	}
 	const payload, size = 9000, 1000
 	inner := super(gsoTCPv4, payload, size)
 	vxlan := []byte{8, 0, 0, 0, 0, 0, 42, 0}
