@@ -1,7 +1,12 @@
 package vswitch
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/vswitch/vswitch/port"
@@ -22,46 +27,42 @@ func (e *Engine) supervise(ctx context.Context) {
 	retry := time.NewTimer(time.Hour)
 	defer retry.Stop()
 	for {
-		var which func(*Port) bool
+		var which func() func(*Port) bool
 		select {
 		case <-ctx.Done():
 			return
 		case ev := <-e.host.Events():
-			concerned := e.concerned(ev)
-			which = func(p *Port) bool { return concerned[p] }
+			which = func() func(*Port) bool { return e.concerned(ev) }
 		case <-e.gone:
-			which = func(p *Port) bool { return p.core.gone.Swap(false) }
+			which = func() func(*Port) bool { return func(p *Port) bool { return p.core.gone.Swap(false) } }
 		case now := <-retry.C:
-			which = func(p *Port) bool { return p.detached() && p.retry.due(now) }
+			which = func() func(*Port) bool { return func(p *Port) bool { return p.detached() && p.retry.due(now) } }
 		}
 		if e.begin(ctx) != nil {
 			return
 		}
-		next := e.follow(ctx, which)
+		// An event may be about a port that was being added: whom it
+		// concerns is to be asked now.
+		next := e.follow(ctx, which())
 		e.change.Unlock()
 		retry.Reset(next)
 	}
 }
 
-// concerned returns the ports that an event is about.
-func (e *Engine) concerned(ev port.Event) map[*Port]bool {
+// concerned picks the ports that an event is about.
+func (e *Engine) concerned(ev port.Event) func(*Port) bool {
+	if ev.All {
+		return func(*Port) bool { return true }
+	}
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	ports := make(map[*Port]bool)
-	if ev.All {
-		for _, sw := range e.switches {
-			for _, p := range sw.ports {
-				ports[p] = true
-			}
-		}
-		return ports
-	}
 	for _, k := range ev.Keys {
 		for p := range e.watched[k] {
 			ports[p] = true
 		}
 	}
-	return ports
+	return func(p *Port) bool { return ports[p] }
 }
 
 // watchLocked replaces the keys under which events about the port arrive.
@@ -82,95 +83,209 @@ func (e *Engine) watchLocked(p *Port, keys []port.Key) {
 }
 
 // follow looks after the ports that which picks, and says when to come again.
-// The caller holds e.change.
+// The caller holds e.change. What happens to many at once, as when a namespace
+// goes that has a thousand, is done to all at once: what the system does for
+// each takes its time, and goes on for many in parallel.
 func (e *Engine) follow(ctx context.Context, which func(*Port) bool) time.Duration {
-	next := time.Hour
-	for _, sw := range e.all() {
-		for _, p := range sw.ports {
-			switch {
-			case p.peer != nil:
-				continue
-			case !which(p):
-			case p.attached != nil:
-				e.reassess(ctx, p)
-			case !p.status.Manual:
-				e.comeBack(ctx, p)
+	var gone []loss
+	var back []*Port
+	for _, p := range e.allPorts() {
+		switch {
+		case p.peer != nil || !which(p):
+		case p.attached == nil:
+			if !p.status.Manual {
+				back = append(back, p)
 			}
-			if p.detached() && !p.status.Manual {
-				next = min(next, p.retry.in(time.Now()))
+		default:
+			if st := e.reassess(p); st.Gone {
+				gone = append(gone, loss{p, st})
 			}
+		}
+	}
+	e.detach(ctx, gone)
+	for _, l := range gone {
+		if !l.st.Manual {
+			l.p.retry = backoff{}
+			back = append(back, l.p) // it may be back already, under its old name
+		}
+	}
+	e.comeBack(ctx, back)
+
+	next, now := time.Hour, time.Now()
+	for _, p := range e.allPorts() {
+		if p.detached() && !p.status.Manual {
+			next = min(next, p.retry.in(now))
 		}
 	}
 	return next
 }
 
-// reassess asks how an attached port's device is, and acts on it.
-func (e *Engine) reassess(ctx context.Context, p *Port) {
+// loss is a port whose device is gone, and what is known of it.
+type loss struct {
+	p  *Port
+	st port.Status
+}
+
+// allPorts returns the ports of all switches.
+func (e *Engine) allPorts() (ports []*Port) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	for _, sw := range e.switches {
+		ports = slices.AppendSeq(ports, maps.Values(sw.ports))
+	}
+	return ports
+}
+
+// reassess asks how an attached port's device is, and acts on it unless the
+// device is gone.
+func (e *Engine) reassess(p *Port) port.Status {
 	st := p.attached.Status()
 	if !st.Gone {
+		e.mu.Lock()
+		e.watchLocked(p, p.attached.Keys()) // the far end may have moved
+		e.mu.Unlock()
 		e.update(p, st)
-		return
 	}
-	e.detach(p, st)
-	if !st.Manual {
-		p.retry = backoff{}
-		e.comeBack(ctx, p) // it may be back already, under its old name
-	}
+	return st
 }
 
 // update puts in force what is known of a port: its configuration, and how its
 // device is.
 func (e *Engine) update(p *Port, st port.Status) {
-	was, reason := p.state, p.reason
+	was := p.known()
 	e.mu.Lock()
 	p.status = st
 	p.settle()
 	e.mu.Unlock()
 	e.publish(p)
-	if was == Up && p.state != Up {
+	if was.state == Up && p.state != Up {
 		e.quiesce()
 		p.sw.table.RemovePort(p.id, true)
 	}
-	if was != p.state || reason != p.reason {
+	e.tellState(p, was)
+}
+
+// known is what was told of a port's state.
+type known struct {
+	state  State
+	reason string
+}
+
+func (p *Port) known() known { return known{p.state, p.reason} }
+
+// tellState tells of a state that differs from what was known.
+func (e *Engine) tellState(p *Port, was known) {
+	if p.known() != was {
 		e.tellPort(PortState, p)
 		e.log.Info("port is "+string(p.state), "port", p.name(), "reason", p.reason)
 	}
 }
 
-// detach takes a port off a device that is gone. The port stays configured.
-func (e *Engine) detach(p *Port, st port.Status) {
-	st.Carrier = false
-	v := p.view(e, p.sw)
-	v.up, v.takes, v.device = false, false, nil
-	p.sw.snapshot.Store(p.sw.snapshot.Load().with(v))
-	for _, a := range e.release([]*Port{p}) {
-		if err := a.Close(); err != nil {
-			e.log.Warn("what a lost port left behind could not be removed", "port", p.name(), "error", err)
-		}
-	}
-	e.mu.Lock()
-	e.watchLocked(p, port.WaitKeys(p.cfg.Attach))
-	e.mu.Unlock()
-	e.update(p, st)
-}
-
-// comeBack tries to attach a lost port again, and notes when to try next.
-func (e *Engine) comeBack(ctx context.Context, p *Port) {
-	if err := e.reattach(port.Again(ctx), p); err != nil {
-		p.retry.failed(time.Now())
-		e.log.Debug("port stays lost", "port", p.name(), "reason", err)
+// detach takes ports off devices that are gone. They stay configured. It tells
+// so before it removes what is left of the devices.
+func (e *Engine) detach(ctx context.Context, gone []loss) {
+	if len(gone) == 0 {
 		return
 	}
-	p.retry = backoff{}
-	e.update(p, p.status)
+	var ports []*Port
+	was := make(map[*Port]known)
+	for _, l := range gone {
+		p := l.p
+		ports = append(ports, p)
+		was[p] = p.known()
+		l.st.Carrier = false
+		e.mu.Lock()
+		p.status = l.st
+		p.settle()
+		e.watchLocked(p, port.WaitKeys(p.cfg.Attach))
+		e.mu.Unlock()
+		v := p.view(e, p.sw)
+		v.takes, v.device = false, nil
+		p.sw.snapshot.Store(p.sw.snapshot.Load().with(v))
+	}
+	left := e.release(ports)
+	for _, p := range ports {
+		p.sw.table.RemovePort(p.id, true)
+		e.tellState(p, was[p])
+	}
+	if err := e.host.CloseAll(ctx, left); err != nil {
+		e.log.Warn("what lost ports left behind could not be removed", "error", err)
+	}
 }
 
-// reattach opens anew what the port is attached to.
-func (e *Engine) reattach(ctx context.Context, p *Port) error {
-	a, err := e.host.Open(ctx, port.Identity{Switch: p.sw.name, Port: p.cfg.Name}, p.cfg.Attach)
-	if err != nil {
-		return translate(err)
+// openers is how many devices are opened at once. What the kernel does for
+// each goes one by one; the rest is asking and waiting.
+const openers = 8
+
+// comeBack tries to attach lost ports again, and notes when to try next.
+func (e *Engine) comeBack(ctx context.Context, lost []*Port) {
+	type opened struct {
+		p   *Port
+		a   Attachment
+		err error
 	}
+	// Those that had the first free names get them again: in their order.
+	slices.SortFunc(lost, func(a, b *Port) int { return cmp.Compare(a.name(), b.name()) })
+	next, all := make(chan *Port), make(chan opened)
+	var working sync.WaitGroup
+	for range min(openers, len(lost)) {
+		working.Go(func() {
+			for p := range next {
+				a, err := e.reopen(port.Again(ctx), p)
+				all <- opened{p, a, err}
+			}
+		})
+	}
+	go func() { // until all are opened
+		for _, p := range lost {
+			next <- p
+		}
+		close(next)
+		working.Wait()
+		close(all)
+	}()
+	for o := range all {
+		if o.err == nil {
+			o.err = e.resume(o.p, o.a)
+		}
+		if o.err != nil {
+			o.p.retry.failed(time.Now())
+			e.log.Debug("port stays lost", "port", o.p.name(), "reason", o.err)
+			continue
+		}
+		o.p.retry = backoff{}
+		e.update(o.p, o.p.status)
+	}
+}
+
+// reattach opens anew what a lost port is attached to.
+func (e *Engine) reattach(ctx context.Context, p *Port) error {
+	a, err := e.reopen(ctx, p)
+	if err != nil {
+		return err
+	}
+	return e.resume(p, a)
+}
+
+// reopen opens what the port was attached to. The far end gets the name that it
+// had, also where nobody asked for one, unless that is taken.
+func (e *Engine) reopen(ctx context.Context, p *Port) (Attachment, error) {
+	id, cfg := port.Identity{Switch: p.sw.name, Port: p.cfg.Name}, p.cfg.Attach
+	if cfg.IfName == "" && p.ifName != "" {
+		same := cfg
+		same.IfName = p.ifName
+		a, err := e.host.Open(ctx, id, same)
+		var taken *port.Error
+		if !errors.As(err, &taken) || taken.Code != port.Exists {
+			return a, translate(err)
+		}
+	}
+	a, err := e.host.Open(ctx, id, cfg)
+	return a, translate(err)
+}
+
+// resume makes a lost port hang on what was opened for it.
+func (e *Engine) resume(p *Port, a Attachment) error {
 	if err := e.attach(p, a); err != nil {
 		a.Close()
 		return err

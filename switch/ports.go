@@ -38,6 +38,7 @@ type Port struct {
 	watching []port.Key // under which Engine.watched has it
 	retry    backoff    // while nothing is attached
 	rxFull   uint64     // frames that the kernel dropped, so far
+	ifName   string     // of the far end when it was first made
 }
 
 // check says what is wrong with the words of a port's configuration.
@@ -125,6 +126,7 @@ func (e *Engine) attach(p *Port, a Attachment) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	p.attached, p.worker, p.info, p.status = a, w, a.Info(), st
+	p.ifName = cmp.Or(p.ifName, p.info.IfName)
 	e.watchLocked(p, a.Keys())
 	return nil
 }
