@@ -53,7 +53,9 @@ var figures = []figure{
 }
 
 func run(ctx context.Context, rounds int, length time.Duration, own ours) error {
-	systems := []system{linuxBridge{}, own}
+	two := own
+	two.workers = 2
+	systems := []system{linuxBridge{}, own, two}
 	results := make(map[string][]float64)
 	for round := range rounds {
 		for _, s := range systems {

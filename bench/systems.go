@@ -65,9 +65,17 @@ func (linuxBridge) join(ctx context.Context, a, b string) (func(), error) {
 }
 
 // ours is the switch, with two veth ports.
-type ours struct{ daemon, client string }
+type ours struct {
+	daemon, client string
+	workers        int // 0: the default
+}
 
-func (ours) name() string { return "vswitch, veth" }
+func (o ours) name() string {
+	if o.workers > 0 {
+		return fmt.Sprintf("vswitch, veth, %d workers", o.workers)
+	}
+	return "vswitch, veth"
+}
 
 func (o ours) join(ctx context.Context, a, b string) (func(), error) {
 	host := fmt.Sprintf("vsb-%d-vs", os.Getpid())
@@ -79,7 +87,7 @@ func (o ours) join(ctx context.Context, a, b string) (func(), error) {
 	if err := command(ctx, "ip", "netns", "add", host); err != nil {
 		return nil, err
 	}
-	daemon := exec.Command("ip", "netns", "exec", host, o.daemon, "--socket", socket, "--log-level", "warn")
+	daemon := exec.Command("ip", "netns", "exec", host, o.daemon, "--socket", socket, "--log-level", "warn", "--workers", fmt.Sprint(o.workers))
 	daemon.Stderr = os.Stderr
 	leave := func() {
 		if daemon.Process != nil {
