@@ -38,9 +38,12 @@ lint: ## gofmt, go vet, staticcheck
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
+# The daemon as a whole is tested last and alone: its tests measure seconds,
+# which other packages' tests would take from it.
 unit: ## go test -race ./...
 	$(GO) test -run TestDecisionAgainstPlainModel ./switch
-	$(GO) test -race -timeout 9m ./...
+	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v '/e2e$$')
+	$(GO) test -race -timeout 30m ./e2e
 
 fuzz: ## each fuzz target for a few seconds
 	@scripts/fuzz
