@@ -2,11 +2,13 @@ package e2e
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf/asm"
 	"github.com/vishvananda/netlink"
@@ -25,41 +27,77 @@ const vxlanPort = 4789
 // such a frame is what the driver would have made.
 func (h *Host) Tunnel(a, b *Stack, outer string) (inA, inB *Stack) {
 	h.t.Helper()
-	stacks := []*Stack{a, b}
-	over := outer[3:]
-	ifname, overhead := "vx"+over, 14+8+8+20
-	if over == "6" {
-		overhead += 20
-	}
-	var ends [2]*Stack
-	for i, s := range stacks {
-		ends[i] = &Stack{
-			Namespace: s.Namespace, Port: s.Port, Kind: s.Kind, IfName: ifname, MTU: s.MTU - overhead,
-			addr4: fmt.Sprintf("10.%s.0.%d", over, i+1), addr6: fmt.Sprintf("fd0%s::%d", over, i+1),
+	vni := nextVNI()
+	ends := [2]*Stack{a.tunnelEnd(outer, vni, 1), b.tunnelEnd(outer, vni, 2)}
+	for i, s := range []*Stack{a, b} {
+		other := []*Stack{b, a}[i]
+		local, remote := s.Addr(outer), other.Addr(outer)
+		if !s.vxlan(ends[i].IfName, vni, local, remote) {
+			s.encapsulate(ends[i].IfName, vni, local, remote, other.Links()[other.IfName].Address)
 		}
-		local, remote := s.Addr(outer), stacks[1-i].Addr(outer)
-		if s.vxlan(ifname, local, remote) {
-			continue
-		}
-		s.encapsulate(ifname, local, remote, stacks[1-i])
 	}
 	for i, s := range ends {
-		s.Run("ip", "addr", "add", s.addr4+"/24", "dev", ifname)
-		s.Run("ip", "addr", "add", s.addr6+"/64", "dev", ifname, "nodad")
-		s.Run("ip", "link", "set", ifname, "mtu", strconv.Itoa(s.MTU), "up")
-		// Our programs carry IP alone.
-		peer, mac := ends[1-i], ends[1-i].Links()[ifname].Address
-		for _, addr := range []string{peer.addr4, peer.addr6} {
-			s.Run("ip", "neigh", "replace", addr, "lladdr", mac, "dev", ifname, "nud", "permanent")
-		}
+		other := ends[1-i]
+		s.settle(other.addr4, other.addr6, other.Links()[other.IfName].Address)
 	}
 	return ends[0], ends[1]
 }
 
-// vxlan makes a device as the kernel has it; false where it has none.
-func (s *Stack) vxlan(ifname, local, remote string) bool {
+// TunnelTo is [Host.Tunnel] to a guest, which has the device in its kernel. The
+// guest's address there is guest, and its card has the address mac.
+func (s *Stack) TunnelTo(g *Guest, guest, mac, outer string) (end, far *Stack) {
+	h := s.h
+	h.t.Helper()
+	vni := nextVNI()
+	end, far = s.tunnelEnd(outer, vni, 1), s.tunnelEnd(outer, vni, 2)
+	far.Namespace, far.IfName = nil, fmt.Sprintf("vx-%d", vni)
+	s.encapsulate(end.IfName, vni, s.Addr(outer), guest, mac)
+	r, err := g.Agent("vxlan", far.IfName, strconv.Itoa(vni), guest, s.Addr(outer), far.addr4+"/24", far.addr6+"/64",
+		end.Links()[end.IfName].Address, end.addr4, end.addr6).End(Patience)
+	var made struct{ MAC string }
+	if err == nil {
+		err = errors.Join(asError("make a tunnel in "+g.String(), r), json.Unmarshal([]byte(r.Stdout), &made))
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	end.settle(far.addr4, far.addr6, made.MAC)
+	return end, far
+}
+
+var lastVNI atomic.Int32
+
+// nextVNI returns the number of a tunnel's network, which no other has.
+func nextVNI() int { return int(lastVNI.Add(1)) }
+
+// tunnelEnd names one end of a tunnel, which is not made yet.
+func (s *Stack) tunnelEnd(outer string, vni, n int) *Stack {
+	over, overhead := outer[3:], ethLen+vxlanLen+udpLen+ip4Len
+	if over == "6" {
+		overhead += ip6Len - ip4Len
+	}
+	return &Stack{
+		Namespace: s.Namespace, Port: s.Port, Kind: s.Kind, IfName: "vx" + over, MTU: s.MTU - overhead,
+		addr4: fmt.Sprintf("10.%s.%d.%d", over, vni&0xff, n), addr6: fmt.Sprintf("fd0%s:%x::%d", over, vni, n),
+	}
+}
+
+// settle brings the end of a tunnel up. It knows who is at the other: our
+// programs carry IP alone.
+func (s *Stack) settle(peer4, peer6, peerMAC string) {
 	s.h.t.Helper()
-	argv := []string{"ip", "link", "add", ifname, "type", "vxlan", "id", "7", "dstport", strconv.Itoa(vxlanPort),
+	s.Run("ip", "addr", "add", s.addr4+"/24", "dev", s.IfName)
+	s.Run("ip", "addr", "add", s.addr6+"/64", "dev", s.IfName, "nodad")
+	s.Run("ip", "link", "set", s.IfName, "mtu", strconv.Itoa(s.MTU), "up")
+	for _, addr := range []string{peer4, peer6} {
+		s.Run("ip", "neigh", "replace", addr, "lladdr", peerMAC, "dev", s.IfName, "nud", "permanent")
+	}
+}
+
+// vxlan makes a device as the kernel has it; false where it has none.
+func (s *Stack) vxlan(ifname string, vni int, local, remote string) bool {
+	s.h.t.Helper()
+	argv := []string{"ip", "link", "add", ifname, "type", "vxlan", "id", strconv.Itoa(vni), "dstport", strconv.Itoa(vxlanPort),
 		"local", local, "remote", remote, "dev", s.IfName}
 	r := s.Try(argv...)
 	if r.Code != 0 && !strings.Contains(r.Stderr, "Unknown device type") && !strings.Contains(r.Stderr, "not supported") {
@@ -71,7 +109,7 @@ func (s *Stack) vxlan(ifname, local, remote string) bool {
 // encapsulate makes a veth pair in the namespace: what leaves by ifname comes
 // out of its other end, gets headers there, and leaves by the stack's own
 // device; and back.
-func (s *Stack) encapsulate(ifname, local, remote string, peer *Stack) {
+func (s *Stack) encapsulate(ifname string, vni int, local, remote, peerMAC string) {
 	h := s.h
 	h.t.Helper()
 	far := ifname + "-out"
@@ -79,7 +117,7 @@ func (s *Stack) encapsulate(ifname, local, remote string, peer *Stack) {
 	s.Sysctl("net/ipv6/conf/"+far+"/disable_ipv6", "1")
 	s.Run("ip", "link", "set", far, "up")
 	links := s.Links()
-	outer := vxlanHeader(links[s.IfName].Address, peer.Links()[peer.IfName].Address, local, remote)
+	outer := vxlanHeader(links[s.IfName].Address, peerMAC, local, remote, vni)
 	s.Do(func() error {
 		return errors.Join(
 			attach(far, netlink.HANDLE_MIN_INGRESS, encapsulation(outer, links[s.IfName].Ifindex)),
@@ -99,7 +137,7 @@ const (
 
 // vxlanHeader returns what stands in front of the inner frame: Ethernet, IP,
 // UDP and VXLAN, with all lengths 0 and no UDP checksum.
-func vxlanHeader(src, dst, local, remote string) []byte {
+func vxlanHeader(src, dst, local, remote string, vni int) []byte {
 	b := append(hardware(dst), hardware(src)...)
 	from, to := net.ParseIP(local), net.ParseIP(remote)
 	if v4 := from.To4(); v4 != nil {
@@ -112,7 +150,8 @@ func vxlanHeader(src, dst, local, remote string) []byte {
 	b = binary.BigEndian.AppendUint16(b, 50000)
 	b = binary.BigEndian.AppendUint16(b, vxlanPort)
 	b = append(b, 0, 0, 0, 0)
-	return append(b, 0x08, 0, 0, 0, 0, 0, 7, 0) // the network 7
+	b = append(b, 0x08, 0, 0, 0) // the network's number is valid
+	return binary.BigEndian.AppendUint32(b, uint32(vni)<<8)
 }
 
 // Where a TC program keeps things on its stack: below the frame pointer.

@@ -15,6 +15,8 @@ const usage = `usage: agent receive NET PORT               take one stream, prin
        agent send NET ADDR:PORT SIZE SEED [UDP] send one; UDP: payload of a datagram, "gso" for super-datagrams
        agent counters                        print the stack's checksum errors
        agent offload IFNAME FEATURE on|off   FEATURE: tx, rx, sg, tso, gso, gro
+       agent vxlan IFNAME VNI LOCAL REMOTE ADDR4/LEN ADDR6/LEN PEERMAC PEER4 PEER6
+                                             make one end of a tunnel
        agent monitor TAP                     be a VM's monitor that reads and says nothing
        agent pester KIND SOCKET COUNT        be so many bad clients of a daemon
 NET: tcp4, tcp6, udp4, udp6. As process 1: serve commands over virtio-serial.`
@@ -59,6 +61,15 @@ func run(args []string) (any, error) {
 		return s.send()
 	case len(args) == 1 && args[0] == "counters":
 		return counters()
+	case len(args) == 10 && args[0] == "vxlan":
+		vni, err := strconv.Atoi(args[2])
+		if err != nil {
+			return nil, err
+		}
+		return vxlan(tunnel{
+			ifname: args[1], vni: vni, local: args[3], remote: args[4], addr4: args[5], addr6: args[6],
+			peerMAC: args[7], peer4: args[8], peer6: args[9],
+		})
 	case len(args) == 2 && args[0] == "monitor":
 		return nil, monitor(args[1])
 	case len(args) == 4 && args[0] == "pester":
