@@ -18,6 +18,7 @@ func TestCloseWhileSomethingHappens(t *testing.T) {
 			t.Fatal(err)
 		}
 		e.change.Lock()
+		host.events <- port.Event{All: true} // taken: now the supervisor wants to change something
 		begun, closed := make(chan struct{}), make(chan error, 2)
 		for range 2 { // a second Close waits as well
 			go func() {
@@ -26,7 +27,6 @@ func TestCloseWhileSomethingHappens(t *testing.T) {
 			}()
 			<-begun
 		}
-		host.events <- port.Event{All: true} // taken: now the supervisor wants to change something
 		e.change.Unlock()
 		for range 2 {
 			select {

@@ -96,6 +96,9 @@ func NewEngine(cfg Config) (*Engine, error) {
 // Close ends the engine: it refuses further changes, closes all ports, and
 // waits for the workers. What the ports made is gone then.
 func (e *Engine) Close(ctx context.Context) error {
+	// No port comes back while they are closed; and whoever is bringing back
+	// a thousand lets it be, so that his turn ends.
+	e.stop()
 	e.change.Lock()
 	e.mu.Lock()
 	if e.closed {
@@ -111,7 +114,6 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 	e.mu.Unlock()
 
-	e.stop() // no port comes back while they are closed
 	err := e.closePorts(ctx, all)
 	e.stopWorkers()
 	e.change.Unlock() // the supervisor may wait for its turn; it finds all closed

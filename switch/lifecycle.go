@@ -219,52 +219,60 @@ const openers = 8
 
 // comeBack tries to attach lost ports again, and notes when to try next.
 func (e *Engine) comeBack(ctx context.Context, lost []*Port) {
-	type opened struct {
-		p   *Port
-		a   Attachment
-		err error
-	}
-	// Those that had the first free names get them again: in their order.
 	slices.SortFunc(lost, func(a, b *Port) int { return cmp.Compare(a.name(), b.name()) })
-	next, all := make(chan *Port), make(chan opened)
+	next, opened := make(chan *Port, len(lost)), make(chan *hold, len(lost))
+	for _, p := range lost {
+		next <- p
+	}
+	close(next)
 	var working sync.WaitGroup
 	for range min(openers, len(lost)) {
-		working.Go(func() {
+		working.Go(func() { // until next is empty
 			for p := range next {
 				a, err := e.reopen(port.Again(ctx), p)
-				all <- opened{p, a, err}
+				opened <- &hold{p, a, err}
 			}
 		})
 	}
-	go func() { // until all are opened
-		for _, p := range lost {
-			next <- p
+	for n := 0; n < len(lost); {
+		ready := []*hold{<-opened}
+		for len(opened) > 0 {
+			ready = append(ready, <-opened)
 		}
-		close(next)
-		working.Wait()
-		close(all)
-	}()
-	for o := range all {
-		if o.err == nil {
-			o.err = e.resume(o.p, o.a)
+		n += len(ready)
+		e.resume(ready...)
+		for _, h := range ready {
+			if h.err != nil {
+				h.p.retry.failed(time.Now())
+				e.log.Debug("port stays lost", "port", h.p.name(), "reason", h.err)
+				continue
+			}
+			h.p.retry = backoff{}
+			e.update(h.p, h.p.status)
 		}
-		if o.err != nil {
-			o.p.retry.failed(time.Now())
-			e.log.Debug("port stays lost", "port", o.p.name(), "reason", o.err)
-			continue
-		}
-		o.p.retry = backoff{}
-		e.update(o.p, o.p.status)
 	}
+	working.Wait()
 }
 
 // reattach opens anew what a lost port is attached to.
 func (e *Engine) reattach(ctx context.Context, p *Port) error {
 	a, err := e.reopen(ctx, p)
-	if err != nil {
-		return err
+	h := hold{p, a, err}
+	e.resume(&h)
+	return h.err
+}
+
+// resume makes lost ports hang on what was opened for them.
+func (e *Engine) resume(holds ...*hold) {
+	e.attach(holds...)
+	for _, h := range holds {
+		switch {
+		case h.err == nil:
+			h.p.core.gone.Store(false)
+		case h.a != nil:
+			h.a.Close()
+		}
 	}
-	return e.resume(p, a)
 }
 
 // reopen opens what the port was attached to. The far end gets the name that it
@@ -282,16 +290,6 @@ func (e *Engine) reopen(ctx context.Context, p *Port) (Attachment, error) {
 	}
 	a, err := e.host.Open(ctx, id, cfg)
 	return a, translate(err)
-}
-
-// resume makes a lost port hang on what was opened for it.
-func (e *Engine) resume(p *Port, a Attachment) error {
-	if err := e.attach(p, a); err != nil {
-		a.Close()
-		return err
-	}
-	p.core.gone.Store(false)
-	return nil
 }
 
 // backoff says when to try again what failed: soon, then less and less often.

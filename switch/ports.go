@@ -85,7 +85,9 @@ func (e *Engine) AddPort(ctx context.Context, cfg PortConfig) (PortInfo, error) 
 	}
 	p, err := e.newPort(sw, cfg)
 	if err == nil {
-		err = e.attach(p, a)
+		h := hold{p: p, a: a}
+		e.attach(&h)
+		err = h.err
 	}
 	if err != nil {
 		return PortInfo{}, errors.Join(err, a.Close())
@@ -108,27 +110,49 @@ func (e *Engine) newPort(sw *Switch, cfg PortConfig) (*Port, error) {
 	return p, nil
 }
 
-// attach makes a worker receive from what a port hangs on. What follows from
-// it for the port's state is for the caller to settle.
-func (e *Engine) attach(p *Port, a Attachment) error {
-	if p.cfg.Down {
-		if err := a.SetCarrier(false); err != nil {
-			return translate(err)
+// hold is what a port is to hang on, or why it does not.
+type hold struct {
+	p   *Port
+	a   Attachment
+	err error
+}
+
+// attach makes workers receive from what ports hang on, where there is no error
+// yet. It waits once for each worker, however many ports there are. What
+// follows from it for a port's state is for the caller to settle; what was not
+// attached is the caller's to close.
+func (e *Engine) attach(all ...*hold) {
+	status := make(map[*hold]port.Status)
+	tasks := make(map[*worker][]*hold)
+	for _, h := range all {
+		if h.err == nil && h.p.cfg.Down {
+			h.err = translate(h.a.SetCarrier(false))
+		}
+		if h.err == nil {
+			w := e.workers[int(h.p.id)%len(e.workers)]
+			tasks[w] = append(tasks[w], h)
+			status[h] = h.a.Status()
 		}
 	}
-	st := a.Status()
-	w := e.workers[int(p.id)%len(e.workers)]
-	var err error
-	w.do(func() { err = w.receiveFrom(p.core, a.Device()) })
-	if err != nil {
-		return errorf(Failed, "port %s/%s: %v", p.sw.name, p.cfg.Name, err)
+	for w, holds := range tasks {
+		w.do(func() {
+			for _, h := range holds {
+				h.err = w.receiveFrom(h.p.core, h.a.Device())
+			}
+		})
+		e.mu.Lock()
+		for _, h := range holds {
+			p := h.p
+			if h.err != nil {
+				h.err = errorf(Failed, "port %s: %v", p.name(), h.err)
+				continue
+			}
+			p.attached, p.worker, p.info, p.status = h.a, w, h.a.Info(), status[h]
+			p.ifName = cmp.Or(p.ifName, p.info.IfName)
+			e.watchLocked(p, h.a.Keys())
+		}
+		e.mu.Unlock()
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	p.attached, p.worker, p.info, p.status = a, w, a.Info(), st
-	p.ifName = cmp.Or(p.ifName, p.info.IfName)
-	e.watchLocked(p, a.Keys())
-	return nil
 }
 
 // settle derives the port's state from what is known. The caller holds

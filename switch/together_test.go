@@ -18,6 +18,7 @@ type namer struct {
 	taken  map[string]bool
 	closed []int // how many, each time
 	status func(a Attachment) port.Status
+	slow   func(ctx context.Context) // what Open waits for
 }
 
 type named struct {
@@ -27,6 +28,12 @@ type named struct {
 }
 
 func (n *namer) Open(ctx context.Context, id port.Identity, cfg port.Config) (Attachment, error) {
+	if n.slow != nil {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		n.slow(ctx)
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	name := cfg.IfName
@@ -195,4 +202,27 @@ func awaitAny(t *testing.T, events <-chan Event, want State) {
 		}
 	}
 	t.Fatalf("no port came to be %s", want)
+}
+
+// TestCloseDoesNotWaitForPortsToComeBack holds that an engine that brings many
+// ports back, each of which takes its time, ends all the same.
+func TestCloseDoesNotWaitForPortsToComeBack(t *testing.T) {
+	e, host := startNamer(t)
+	for i := range 4 * openers {
+		mustAdd(t, e, fmt.Sprintf("p%d", i))
+	}
+	opening := make(chan struct{}, 4*openers)
+	host.slow = func(ctx context.Context) {
+		opening <- struct{}{}
+		<-ctx.Done()
+	}
+	host.setStatus(port.Status{Gone: true, Reason: "gone"})
+	host.events <- port.Event{All: true}
+	<-opening // the supervisor is at it
+	if err := e.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if n := len(opening); n > openers {
+		t.Errorf("%d ports were still tried after Close", n)
+	}
 }
