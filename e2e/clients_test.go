@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"fmt"
-	"os"
 	"strconv"
 	"testing"
 	"time"
@@ -51,22 +49,9 @@ func TestBadClientsDisturbNobody(t *testing.T) {
 				p.Kill()
 			}
 			h.Eventually(0, func() error {
-				if n := h.descriptors(); n > descriptors {
-					return fmt.Errorf("the daemon has %d descriptors open, and had %d before", n, descriptors)
-				}
-				return nil
+				return noMore(h.descriptors(), descriptors)
 			})
 			stream.Stop()
 		})
 	}
-}
-
-// descriptors returns how many the daemon has open.
-func (h *Host) descriptors() int {
-	h.t.Helper()
-	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", h.Pid()))
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	return len(list)
 }

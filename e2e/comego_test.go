@@ -244,6 +244,31 @@ func TestNamespacesComeAndGo(t *testing.T) {
 			})
 		}
 	}
+	h.Case("several in one namespace", func(t *testing.T) {
+		shared := h.Namespace("shared")
+		was := make(map[string]Port)
+		names := []string{"first", "second", "third", "fourth"}
+		for i, name := range names {
+			kind := []string{"--veth", "--tap"}[i%2]
+			h.VS("port", "add", name, kind, "--netns", "shared")
+			was[name] = h.Port(name)
+		}
+		ev := h.Events()
+		shared.Delete()
+		for range names {
+			ev.AwaitAny("lost")
+		}
+		shared.Again()
+		for range names {
+			ev.AwaitAny("up")
+		}
+		for _, name := range names {
+			if is := h.Port(name); fmt.Sprintf("%+v", is.facts()) != fmt.Sprintf("%+v", was[name].facts()) {
+				t.Errorf("port %s came back as\n    %+v\nwant\n    %+v", name, is.facts(), was[name].facts())
+			}
+		}
+		others.check(h)
+	})
 	t.Logf("%d frames of the stream", others.stream.Stop())
 }
 

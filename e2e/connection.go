@@ -103,7 +103,8 @@ type Event struct {
 // Events hears of all that happens on a daemon's switches, and when: more
 // exactly than asking again and again could tell.
 type Events struct {
-	h *Host
+	h     *Host
+	close func()
 
 	mu    sync.Mutex
 	heard []Event
@@ -132,13 +133,17 @@ func (d *Daemon) Events() *Events {
 		}
 		ev.put(Event{}, fmt.Errorf("the stream of events has ended: %v", lines.Err()))
 	}()
-	d.h.onClose(func() {
+	ev.close = func() {
 		cancel()
 		r.Body.Close()
 		<-done
-	})
+	}
+	d.h.onClose(ev.close)
 	return ev
 }
+
+// Close ends the stream; twice does no harm.
+func (ev *Events) Close() { ev.close() }
 
 func (ev *Events) put(e Event, err error) {
 	ev.mu.Lock()
@@ -189,4 +194,10 @@ func (ev *Events) AwaitPort(port, state string) Event {
 	return ev.Await(fmt.Sprintf("port %s is %s", port, state), func(e Event) bool {
 		return e.Kind == "port-state" && e.Port == port && e.State == state
 	})
+}
+
+// AwaitAny waits until some port comes to a state.
+func (ev *Events) AwaitAny(state string) Event {
+	ev.h.t.Helper()
+	return ev.Await("a port is "+state, func(e Event) bool { return e.Kind == "port-state" && e.State == state })
 }

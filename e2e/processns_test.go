@@ -1,0 +1,62 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A namespace that only processes keep is known by the one that was named. The
+// port stays as long as the namespace does, and nobody can bring it back then.
+func TestNamespaceOfAProcessGoesForGood(t *testing.T) {
+	h := NewHost(t)
+	others := h.bystanders()
+	for _, kind := range []string{"veth", "tap"} {
+		h.Case(kind, func(t *testing.T) {
+			named := h.launch("", "unshare", "--net", "sh", "-c", "sleep infinity & echo other $!; exec sleep infinity")
+			named.Expect(t, "other")
+			var other int
+			if _, err := fmt.Sscanf(named.Output(), "other %d", &other); err != nil {
+				t.Fatal(err)
+			}
+			inside := fmt.Sprintf("/proc/%d/ns/net", other)
+			where := fmt.Sprintf("pid:%d", named.Pid)
+			h.VS("port", "add", kind, "--"+kind, "--netns", where)
+
+			// The process goes, and its namespace stays.
+			named.Signal(syscall.SIGKILL)
+			<-named.Done()
+			must(t, "inside", nil, h.try(inside, "ip", "link", "set", "eth0", "mtu", "1300"))
+			h.Eventually(0, func() error {
+				if p := h.Port(kind); p.MTU != 1300 || p.State != "up" {
+					return fmt.Errorf("the port is %s (%q) and has MTU %d, want up and 1300: its namespace is still there", p.State, p.Reason, p.MTU)
+				}
+				return nil
+			})
+
+			ev := h.Events()
+			before := h.states()
+			if err := syscall.Kill(other, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			end := time.Now()
+			lost := ev.AwaitPort(kind, "lost")
+			if took := lost.Time.Sub(end); took > lostTime {
+				t.Errorf("the port was lost %v after its namespace, want at most %v", took, lostTime)
+			}
+			if !strings.Contains(lost.Reason, fmt.Sprint(named.Pid)) {
+				t.Errorf("the reason %q does not name process %d", lost.Reason, named.Pid)
+			}
+			others.check(h)
+			h.alone(before, kind)
+			h.TryVS("port", "set", kind, "up") // nobody can
+			if p := h.Port(kind); p.State != "lost" || p.Reason != lost.Reason {
+				t.Errorf("after port set up the port is %s (%q), want lost for good (%q)", p.State, p.Reason, lost.Reason)
+			}
+			h.VS("port", "del", kind)
+		})
+	}
+	t.Logf("%d frames of the stream", others.stream.Stop())
+}
