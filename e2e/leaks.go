@@ -52,3 +52,26 @@ func (d *Daemon) goroutines() (started []string) {
 	slices.Sort(started)
 	return started
 }
+
+// differing returns the lines that only one of two texts has, whatever their
+// order.
+func differing(before, after string) string {
+	count := make(map[string]int)
+	for line := range strings.Lines(before) {
+		count[line]--
+	}
+	for line := range strings.Lines(after) {
+		count[line]++
+	}
+	var b strings.Builder
+	for line := range strings.Lines(before + after) {
+		switch n := count[line]; {
+		case n < 0:
+			fmt.Fprintf(&b, "- %s", line)
+		case n > 0:
+			fmt.Fprintf(&b, "+ %s", line)
+		}
+		delete(count, line)
+	}
+	return b.String()
+}

@@ -123,29 +123,6 @@ func (h *Host) looks(ifnames []string) string {
 	return b.String()
 }
 
-// differing returns the lines that only one of two texts has, whatever their
-// order.
-func differing(before, after string) string {
-	count := make(map[string]int)
-	for line := range strings.Lines(before) {
-		count[line]--
-	}
-	for line := range strings.Lines(after) {
-		count[line]++
-	}
-	var b strings.Builder
-	for line := range strings.Lines(before + after) {
-		switch n := count[line]; {
-		case n < 0:
-			fmt.Fprintf(&b, "- %s", line)
-		case n > 0:
-			fmt.Fprintf(&b, "+ %s", line)
-		}
-		delete(count, line)
-	}
-	return b.String()
-}
-
 func TestSignalsEndItAndNothingIsLeft(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(sig.String(), func(t *testing.T) {
