@@ -8,7 +8,11 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // What no station would send, into every kind of port: dropped and counted, or
@@ -363,4 +367,61 @@ func (l *ledger) lied(o offloaded) (became string) {
 	}
 	l.last = now
 	return became
+}
+
+// A frame that the kernel moves and cannot describe (UFO here) is told to
+// whoever calls for the socket next. It is counted where it came from, and
+// nothing else is lost for it.
+func TestFramesThatCannotBeDescribed(t *testing.T) {
+	h := NewHost(t, Fast)
+	l := newLedgerOn(h)
+	l.add("vm", "p1")
+	l.add("veth", "p2")
+	a, b := l.station(), l.station()
+	l.told("p1", a)
+	l.told("p2", b)
+	l.last = l.read()
+
+	innocent, stop := 0, make(chan struct{})
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		f := Eth{Src: b, Dst: a, Payload: "innocent"}.Bytes()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Microsecond):
+			}
+			if l.ends["p2"].TrySend(f) == nil {
+				innocent++
+			}
+		}
+	})
+	ufo := super(gsoTCPv4, 4000, 1400)
+	ufo.frame[minimumSize+9], ufo.GSOType, ufo.CsumOffset = unix.IPPROTO_UDP, gsoUDP, 6
+	good := Eth{Src: a, Dst: b, Payload: "good"}.Bytes()
+	const pairs = 2000
+	for range pairs {
+		for _, o := range []offloaded{{frame: good}, ufo} {
+			if err := l.ends["p1"].SendOffload(o.Offload, o.frame); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	h.Eventually(0, func() error {
+		p1 := l.read()["p1"].Counters
+		if rx, bad := p1.RxFrames-l.last["p1"].Counters.RxFrames, p1.Drops["bad-offload"]; rx != 2*pairs || bad != pairs {
+			return fmt.Errorf("%d frames were received and %d of them bad-offload, want %d and %d", rx, bad, 2*pairs, pairs)
+		}
+		return nil
+	})
+	close(stop)
+	sending.Wait()
+	h.Eventually(0, func() error {
+		p1 := l.read()["p1"].Counters
+		if tx, full := p1.TxFrames-l.last["p1"].Counters.TxFrames, p1.Drops["tx-full"]; tx+full != uint64(innocent) || p1.Drops["tx-error"] != 0 {
+			return fmt.Errorf("of %d frames to p1 were %d sent, %d tx-full, %d tx-error", innocent, tx, full, p1.Drops["tx-error"])
+		}
+		return nil
+	})
 }

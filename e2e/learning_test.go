@@ -296,6 +296,8 @@ var learningTable = []struct {
 		l.drop("p1", Eth{Src: a, Dst: b}, "p2/isolated")
 		l.pass("p3", Eth{Src: l.station()}, "p1", "p2")
 		l.pass("p3", Eth{Src: l.station(), Dst: b}, "p2")
+		l.option("p2", "--hairpin") // from a port to itself is not to another
+		l.pass("p2", Eth{Src: l.station(), Dst: b}, "p2")
 	}},
 	{"taking a VLAN from a port removes the entries that this makes wrong", func(l *ledger) {
 		a, b, c := l.station(), l.station(), l.station()

@@ -50,6 +50,26 @@ func super(kind uint8, payload int, size uint16, tags ...Tag) offloaded {
 	}
 }
 
+// tunnelLen is what [offloaded.inVXLAN] puts between two Ethernet headers.
+const tunnelLen = 20 + 8 + 8
+
+// inVXLAN puts a tunnel around a super-frame.
+func (o offloaded) inVXLAN(tags ...Tag) offloaded {
+	head := make([]byte, tunnelLen)
+	ip, udp, vxlan := head[:20], head[20:28], head[28:]
+	ip[0], ip[8], ip[9] = 0x45, 64, unix.IPPROTO_UDP
+	copy(ip[12:], []byte{10, 0, 0, 1, 10, 0, 0, 2})
+	binary.BigEndian.PutUint16(ip[2:], uint16(len(head)+len(o.frame)))
+	binary.BigEndian.PutUint16(udp[2:], vxlanPort)
+	binary.BigEndian.PutUint16(udp[4:], uint16(len(udp)+len(vxlan)+len(o.frame)))
+	copy(vxlan, []byte{8, 0, 0, 0, 0, 0, 42, 0})
+	moved := uint16(minimumSize + tagLen*len(tags) + tunnelLen)
+	o.CsumStart += moved
+	o.HdrLen += moved
+	o.frame = Eth{Src: MAC(79), Tags: Tags(tags...), Type: 0x0800, Payload: string(head) + string(o.frame)}.Bytes()
+	return o
+}
+
 func TestLengths(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
@@ -198,22 +218,10 @@ func (l *ledger) tunnelled() {
 	}
 	const payload, size = 9000, 1000
 	inner := super(gsoTCPv4, payload, size)
-	vxlan := []byte{8, 0, 0, 0, 0, 0, 42, 0}
-	udp := make([]byte, 8)
-	binary.BigEndian.PutUint16(udp[2:], 4789)
-	binary.BigEndian.PutUint16(udp[4:], uint16(len(udp)+len(vxlan)+len(inner.frame)))
-	ip := make([]byte, 20)
-	ip[0], ip[8], ip[9] = 0x45, 64, unix.IPPROTO_UDP
-	binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)+len(udp)+len(vxlan)+len(inner.frame)))
-	head := append(append(ip, udp...), vxlan...)
-	outer := Eth{Src: MAC(79), Tags: Tags(C(10)), Type: 0x0800, Payload: string(head) + string(inner.frame)}.Bytes()
-	off := inner.Offload
-	moved := uint16(minimumSize + tagLen + len(head))
-	off.CsumStart += moved
-	off.HdrLen += moved
+	outer := inner.inVXLAN(C(10))
 
 	before := l.last
-	if err := l.ends["p1"].SendOffload(off, outer); err != nil {
+	if err := l.ends["p1"].SendOffload(outer.Offload, outer.frame); err != nil {
 		t.Fatal(err)
 	}
 	ports := []string{"p2", "p3", "v", "t"}
@@ -228,7 +236,7 @@ func (l *ledger) tunnelled() {
 			if ipLen := int(binary.BigEndian.Uint16(b[minimumSize+tagLen+2:])); r.Offload.GSOType != 0 || ipLen != len(b)-minimumSize-tagLen {
 				t.Fatalf("%s: segment %d has %d octets, offload %+v, and an outer IP header that says %d", port, n, len(b), r.Offload, ipLen)
 			}
-			in := b[minimumSize+tagLen+len(head)+minimumSize:]
+			in := b[minimumSize+tagLen+tunnelLen+minimumSize:]
 			if seq := int(binary.BigEndian.Uint32(in[20+4:])); seq != len(got) {
 				t.Fatalf("%s: segment %d has sequence number %d, want %d", port, n, seq, len(got))
 			}
@@ -242,8 +250,8 @@ func (l *ledger) tunnelled() {
 		now := l.read()
 		for _, port := range ports {
 			is, was := now[port].Counters, before[port].Counters
-			if n := is.TxFrames - was.TxFrames; n != 1 || is.TxBytes-was.TxBytes != uint64(len(outer)) {
-				return fmt.Errorf("%s: sent %d frames of %d octets, want the one of %d", port, n, is.TxBytes-was.TxBytes, len(outer))
+			if n := is.TxFrames - was.TxFrames; n != 1 || is.TxBytes-was.TxBytes != uint64(len(outer.frame)) {
+				return fmt.Errorf("%s: sent %d frames of %d octets, want the one of %d", port, n, is.TxBytes-was.TxBytes, len(outer.frame))
 			}
 		}
 		l.last = now

@@ -48,6 +48,17 @@ func TestPortStates(t *testing.T) {
 				l.pass("p1", e, "p2", "p3")
 				l.pass("p2", e.From(MAC(2)), "p1", "p3")
 			})
+			if kind == "dev" {
+				row("lost: takes nothing in, port-down", func() {
+					// No carrier, as a supplicant says that it is not let in
+					// yet, and yet frames.
+					l.h.Run("ip", "link", "set", "n2", "mode", "dormant", "state", "dormant")
+					l.h.AwaitState("p2", "lost")
+					l.takesNothing(kind, "p2")
+					l.h.Run("ip", "link", "set", "n2", "mode", "default", "state", "up")
+					l.h.AwaitState("p2", "up")
+				})
+			}
 			row("lost: sends nothing, port-down, and its entries are gone", func() {
 				b := l.station()
 				l.told("p2", b)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -30,11 +31,16 @@ func newStorm(t *testing.T) *storm {
 			s.igniter = ns.Station("eth0")
 		}
 	}
-	for i, kind := range []string{"tap", "veth"} {
-		s.beside[i] = h.Stack("beside-"+kind, kind, 1+i, "--access", "5")
-	}
-	s.stream = h.Stream(s.beside[0].Station("eth0"), s.beside[1].Station("eth0"))
+	s.besides()
 	return s
+}
+
+// besides makes the stations beside the storm.
+func (s *storm) besides() {
+	for i, kind := range []string{"tap", "veth"} {
+		s.beside[i] = s.h.Stack("beside-"+kind, kind, 1+i, "--access", "5")
+	}
+	s.stream = s.h.Stream(s.beside[0].Station("eth0"), s.beside[1].Station("eth0"))
 }
 
 // ignite sends one broadcast.
@@ -224,4 +230,56 @@ func (s *storm) patches(ends ...string) []string {
 		h.VS("port", "add", ends[i], "--patch", ends[i+1], "--access", "66")
 	}
 	return ends
+}
+
+// One super-frame in a tunnel is a thousand segments at each port, which the
+// switch has to cut.
+func TestTinySegmentsDisturbNobody(t *testing.T) {
+	const ports, rooms = 100, 10
+	s := &storm{h: NewHost(t, Fast)}
+	h := s.h
+	for i := range ports {
+		room := fmt.Sprintf("room%d", i%rooms)
+		if i < rooms {
+			h.Quiet(room)
+		}
+		h.VS("port", "add", fmt.Sprintf("p%d", i), "--netns", room, "--ifname", fmt.Sprintf("e%d", i))
+	}
+	l := newLedgerOn(h)
+	l.add("vm", "source")
+	s.besides()
+	small := super(gsoTCPv4, 60_000, 64).inVXLAN()
+	stop := make(chan struct{})
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if l.ends["source"].SendOffload(small.Offload, small.frame) != nil {
+					return
+				}
+			}
+		}
+	})
+	for range 5 {
+		before := s.seen("source")[0]
+		h.Eventually(0, func() error { return grows("super-frames in a tunnel", before+5, s.seen("source")[0]) })
+		h.answersInTime()
+		h.VS("port", "add", "new", "--tap", "--access", "5")
+		h.VS("port", "del", "new")
+		if gap := s.stream.Check(); gap > time.Second {
+			t.Errorf("frames beside it stood still for %v", gap)
+		}
+	}
+	s.stream.Stop()
+	begin := time.Now()
+	h.Process().Signal(syscall.SIGTERM)
+	h.Process().Wait(t, Patience)
+	if took := time.Since(begin); took > ShutdownTime {
+		t.Errorf("it took %v to end, want at most %v", took, ShutdownTime)
+	}
+	close(stop)
+	sending.Wait()
 }

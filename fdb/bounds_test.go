@@ -277,6 +277,15 @@ func TestDrain(t *testing.T) {
 			t.Errorf("lost %d, %d events, want 0 and 90", lost, n-90)
 		}
 	})
+	t.Run("loses none to kinds that nobody asked for", func(t *testing.T) {
+		w := newWorld(t, Config{Events: 4, Kinds: Kinds(EventMoved)})
+		w.hears(1, 1, 1, Learned)
+		w.hears(1, 1, 2, Moved)
+		for n := range 10 {
+			w.hears(1, 100+n, 1, Learned)
+		}
+		w.reports(event(EventMoved, 1, 1, 2))
+	})
 	t.Run("gives times", func(t *testing.T) {
 		w := newWorld(t, Config{})
 		w.now = 77

@@ -39,6 +39,7 @@ type Table struct {
 	order    uint32          // of the last newcomer among those of its millisecond
 	counts   Stats           // of what is counted under mu
 	events   ring
+	kinds    EventKinds // that events takes; fixed
 }
 
 const noAgeing = math.MaxInt64
@@ -53,6 +54,9 @@ func New(c Config) *Table {
 		c.Events = DefaultEvents
 	}
 	t.events = newRing(c.Events)
+	if t.kinds = c.Kinds; t.kinds == 0 {
+		t.kinds = ^t.kinds
+	}
 	t.SetAgeing(c.Ageing)
 	return t
 }

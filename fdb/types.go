@@ -23,6 +23,7 @@ type Config struct {
 	Size   int           // dynamic entries at most; 0 is DefaultSize, more than MaxSize is MaxSize
 	Ageing time.Duration // age past which a dynamic entry is forgotten; 0 turns ageing off
 	Events int           // events kept for [Table.Drain]; 0 is DefaultEvents
+	Kinds  EventKinds    // of the events that are kept; 0 is all
 }
 
 // PortID numbers a port of the switch that owns the table.

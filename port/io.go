@@ -6,10 +6,6 @@ const (
 	// BatchFrames is how many frames one Receive brings at the most.
 	BatchFrames = 64
 
-	// batchBytes is what a batch of large frames is held to, so that the
-	// copy out finds the bytes in the cache that the copy in left them in.
-	batchBytes = 512 << 10
-
 	// bufferLen holds the longest super-frame (64 KiB), its Ethernet header
 	// with tags, and the offload header.
 	bufferLen = 66 << 10
@@ -24,14 +20,14 @@ type IO struct {
 	heads   [BatchFrames][frame.HeadLen]byte // of copies that differ from what was received
 	mmsg    messages
 
-	// expect is how many frames the next batch asks for.
-	expect int
+	// Most is how many frames the next Receive may bring, 1 to BatchFrames.
+	Most int
 }
 
 // NewIO returns an IO; it takes 4 MiB of address space, of which only what
 // frames touch becomes memory.
 func NewIO() *IO {
-	io := &IO{expect: BatchFrames}
+	io := &IO{Most: BatchFrames}
 	all := make([]byte, BatchFrames*bufferLen)
 	for i := range io.buffers {
 		io.buffers[i] = all[i*bufferLen : (i+1)*bufferLen : (i+1)*bufferLen]
@@ -48,10 +44,3 @@ func (io *IO) Frame(i int) *frame.Frame { return &io.frames[i] }
 
 // Batch returns the first n frames.
 func (io *IO) Batch(n int) []frame.Frame { return io.frames[:n] }
-
-// adapt sizes the next batch by the mean length of the last one.
-func (io *IO) adapt(n, bytes int) {
-	if n > 0 {
-		io.expect = min(max(batchBytes*n/(bytes+1), 8), BatchFrames)
-	}
-}

@@ -69,7 +69,7 @@ func (d *packetDevice) Receive(io *IO) ([]frame.Frame, error) {
 	if d.fd < 0 {
 		return nil, ErrGone
 	}
-	n, errno := io.mmsg.recvmmsg(d.fd, io.expect)
+	n, errno := io.mmsg.recvmmsg(d.fd, io.Most)
 	switch errno {
 	case 0:
 	case unix.EAGAIN, unix.EINTR, unix.ENETDOWN:
@@ -81,7 +81,6 @@ func (d *packetDevice) Receive(io *IO) ([]frame.Frame, error) {
 	default:
 		return nil, gone(errno)
 	}
-	bytes := 0
 	for i := range n {
 		length, tag, cut := io.mmsg.received(i)
 		b := io.buffers[i][:max(length, frame.OffloadLen)]
@@ -91,18 +90,17 @@ func (d *packetDevice) Receive(io *IO) ([]frame.Frame, error) {
 			off = frame.Unusable
 		}
 		io.frames[i].Reset(b, tag, off)
-		bytes += length
 	}
-	io.adapt(n, bytes)
 	return io.frames[:n], nil
 }
 
 // indescribable stands for a super-frame of a type that the kernel moves but
 // cannot write into an offload header: it has dropped the frame and tells of it
 // in this way (virtio_net_hdr_from_skb in linux/virtio_net.h). A VM's monitor
-// can send such (UFO), and a stack (SCTP).
+// can send such (UFO), and a stack (SCTP). Behind other frames in a batch it is
+// told by the next call, which may be one that transmits: [Sent.Undescribed].
 func (io *IO) indescribable() []frame.Frame {
-	b := io.buffers[0][:frame.OffloadLen+frame.HeaderLen]
+	b := io.buffers[0][:frame.OffloadLen+UndescribedLen]
 	clear(b)
 	io.frames[0].Reset(b, 0, frame.Unusable)
 	return io.frames[:1]
@@ -119,6 +117,15 @@ func (d *packetDevice) Transmit(io *IO, copies []Copy) (sent Sent, err error) {
 	// with that one and says why.
 	for at := 0; at < len(copies); {
 		n, errno := io.mmsg.sendmmsg(d.fd, at, len(copies))
+		if errno == unix.EINVAL || errno == unix.ENETDOWN {
+			// It may be the message's, or the socket's: what happened to it
+			// meanwhile is told to whoever calls next, once.
+			first := errno
+			n, errno = io.mmsg.sendmmsg(d.fd, at, len(copies))
+			if errno == 0 && first == unix.EINVAL {
+				sent.Undescribed++ // see IO.indescribable
+			}
+		}
 		for _, c := range copies[at : at+n] {
 			sent.taken(c)
 		}

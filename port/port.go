@@ -24,8 +24,8 @@ var ErrGone = errors.New("the device is gone")
 // [IO] of its own. After Close, and once the device is gone, both methods do
 // nothing and return an error that wraps [ErrGone].
 type Device interface {
-	// Receive takes the frames that wait, at most [BatchFrames], into
-	// buffers of io. The result is empty when none waits. Frames and buffers
+	// Receive takes the frames that wait, at most io.Most, into buffers of
+	// io. The result is empty when none waits. Frames and buffers
 	// belong to io: they are valid until the next Receive with the same io.
 	Receive(io *IO) ([]frame.Frame, error)
 
@@ -58,7 +58,16 @@ type Sent struct {
 	TooBig        uint64 // longer than the device carries
 	Full          uint64 // its queue was full
 	Failed        uint64 // refused otherwise
+
+	// Undescribed counts frames that came in by the device and that the
+	// kernel dropped, as it has no way to describe them, where it said so to
+	// Transmit and not to Receive. They are none of the copies.
+	Undescribed uint64
 }
+
+// UndescribedLen is what such a frame counts for in octets: its length is not
+// known.
+const UndescribedLen = frame.HeaderLen
 
 // RxDropCounter is the power of devices whose kernel side counts the frames
 // that it dropped because nobody received in time.

@@ -23,8 +23,8 @@ func (d *tapDevice) Receive(io *IO) ([]frame.Frame, error) {
 	if d.fd < 0 {
 		return nil, ErrGone
 	}
-	n, bytes := 0, 0
-	for n < BatchFrames && bytes < batchBytes {
+	n := 0
+	for n < io.Most {
 		b := io.buffers[n]
 		length, errno := read(d.fd, b)
 		if errno != 0 {
@@ -36,7 +36,6 @@ func (d *tapDevice) Receive(io *IO) ([]frame.Frame, error) {
 		length = max(length, frame.OffloadLen)
 		io.frames[n].Reset(b[:length], 0, frame.GetOffload(b))
 		n++
-		bytes += length
 	}
 	return io.frames[:n], nil
 }

@@ -29,7 +29,7 @@ func (w *worker) decide(sn *snapshot, in *view, f *frame.Frame) frame.Reason {
 	if r := f.Check(); r != frame.Pass {
 		return r
 	}
-	if !in.takes {
+	if !in.up {
 		return frame.PortDown
 	}
 	if f.Hops() > maxHops {
@@ -165,9 +165,13 @@ func (w *worker) emit(in, out *view, a admitted) {
 	case r == frame.Pass:
 		r = out.accepts(in, a.Frame, tag)
 	}
-	if r == frame.Pass && out.peer != nil {
+	switch {
+	case r != frame.Pass:
+	case w.work >= w.limit:
+		r = frame.TxFull
+	case out.peer != nil:
 		r = w.cross(l, out, a.Frame, tag)
-	} else if r == frame.Pass {
+	default:
 		w.queue(l, out, a.Frame, tag)
 	}
 	if r != frame.Pass {

@@ -219,7 +219,7 @@ func (e *Engine) AddSwitch(ctx context.Context, name string, s Settings) error {
 	sw := &Switch{
 		name:     name,
 		settings: s,
-		table:    fdb.New(fdb.Config{Size: s.FDBSize, Ageing: s.Ageing}),
+		table:    fdb.New(fdb.Config{Size: s.FDBSize, Ageing: s.Ageing, Kinds: fdb.Kinds(fdb.EventMoved)}),
 		ports:    make(map[string]*Port),
 	}
 	sw.snapshot.Store(&snapshot{table: sw.table, dropBPDU: s.DropBPDU})

@@ -125,8 +125,8 @@ func (e *Engine) Events(ctx context.Context) <-chan Event {
 // sendMoves tells of the stations that moved since the last call.
 func (e *Engine) sendMoves() {
 	for _, sw := range e.all() {
-		sw.table.Drain(func(ev fdb.Event) {
-			if ev.Kind != fdb.EventMoved || !e.events.watched() {
+		untold := sw.table.Drain(func(ev fdb.Event) {
+			if !e.events.watched() {
 				return
 			}
 			sn := sw.snapshot.Load()
@@ -135,6 +135,9 @@ func (e *Engine) sendMoves() {
 				From: sn.name(ev.From), Port: sn.name(ev.To),
 			})
 		})
+		if untold > 0 && e.events.watched() {
+			e.log.Warn("stations move faster than can be told: somebody sends from others' addresses, or there is a loop", "switch", sw.name, "untold", untold)
+		}
 	}
 }
 

@@ -181,6 +181,24 @@ func TestForwarding(t *testing.T) {
 			t.Errorf("from p3 to isolated p2: got %d frames, want 1", got)
 		}
 	})
+	t.Run("isolated with hairpin: back to its own port", func(t *testing.T) {
+		b := three(t, Options{Isolated: true, Hairpin: true})
+		out(b, untagged(frame.Broadcast, mac(2)))
+		expect(t, "frame", out(b, untagged(mac(2), mac(1))), [3]int{1, 0, 0})
+	})
+	t.Run("a lost port takes nothing in, also what waited there: port-down", func(t *testing.T) {
+		b := three(t)
+		p, err := b.findPort("sw0", "p1")
+		b.must(err)
+		b.host.pair("sw0/p1").Send(untagged(frame.Broadcast, mac(1)))
+		b.host.setStatus(port.Status{Reason: "nobody has opened it"})
+		b.reassess(p)
+		b.receive("sw0", "p1")
+		drops(t, b, "p1", frame.PortDown, 1)
+		if entries, _ := b.FDB("sw0"); len(entries) != 0 {
+			t.Errorf("entries: got %v, want none", entries)
+		}
+	})
 	t.Run("taking a port down removes its entries, and nothing passes: port-down", func(t *testing.T) {
 		b := three(t)
 		b.send("p2", untagged(frame.Broadcast, mac(2)))

@@ -280,6 +280,7 @@ func packetOf(etherType uint16, proto byte, n int) []byte {
 	ip := b[14:]
 	if etherType == 0x0800 {
 		ip[0], ip[9] = 0x45, proto
+		ip[6], ip[7] = 0, 0 // no fragment
 		binary.BigEndian.PutUint16(ip[2:], uint16(n))
 		ip[20+12] = 5 << 4
 		return b

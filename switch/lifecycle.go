@@ -200,7 +200,7 @@ func (e *Engine) detach(ctx context.Context, gone []loss) {
 		e.watchLocked(p, port.WaitKeys(p.cfg.Attach))
 		e.mu.Unlock()
 		v := p.view(e, p.sw)
-		v.takes, v.device = false, nil
+		v.up, v.device = false, nil
 		p.sw.snapshot.Store(p.sw.snapshot.Load().with(v))
 	}
 	left := e.release(ports)

@@ -182,7 +182,7 @@ func (p *modelPort) egress(from *modelPort, f modelFrame, vid, prio int) ([]byte
 	if untagged && (p.priorityTags == "always" || p.priorityTags == "if-nonzero" && prio != 0) {
 		f.tags = append([]modelTag{{p.tpid, prio, 0}}, f.tags...)
 	}
-	if from.isolated && p.isolated {
+	if from.isolated && p.isolated && from != p {
 		return nil, "isolated"
 	}
 	room := 0

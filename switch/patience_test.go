@@ -2,6 +2,7 @@ package vswitch
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"runtime"
 	"testing"
@@ -49,8 +50,8 @@ func TestRequestsDoNotWaitForAFlood(t *testing.T) {
 	b.w.posted()
 	b.w.take(p.core, frames)
 	<-done
-	if flooded == 0 || flooded*(ports-1) > 2*maxCopies {
-		t.Errorf("the request waited for %d of %d frames to %d ports, want at most %d copies", flooded, len(frames), ports-1, 2*maxCopies)
+	if flooded == 0 || flooded*(ports-1) > 2*enoughWork {
+		t.Errorf("the request waited for %d of %d frames to %d ports, want at most %d copies", flooded, len(frames), ports-1, 2*enoughWork)
 	}
 	if got := len(b.took("p2")); got != len(frames) {
 		t.Errorf("a port that stayed got %d frames, want %d", got, len(frames))
@@ -86,4 +87,74 @@ func TestFramesOfADeletedPortEnd(t *testing.T) {
 	if got := len(b.took("p1")); got == 0 || got == len(frames) {
 		t.Errorf("%d of %d frames were flooded, want those before the port was deleted", got, len(frames))
 	}
+}
+
+// TestAFrameMakesBoundedWork holds that no frame keeps a worker for longer than
+// [maxWork] takes, whatever it makes of itself, and that what is not sent is
+// counted.
+func TestAFrameMakesBoundedWork(t *testing.T) {
+	const ports = 300
+	patch := func(b *bench, n int) {
+		for i := range n {
+			name := fmt.Sprintf("to%d", i)
+			b.add(PortConfig{Name: name, Attach: patchTo("sw1", name)})
+		}
+	}
+	for _, c := range []struct {
+		name    string
+		patches int
+		wire    porttest.Wire
+		each    int // devices' frames a copy
+		most    int // devices' frames in all
+	}{
+		{"patches side by side", 3, untagged(frame.Broadcast, mac(1)), 1, maxWork},
+		{"segments in a tunnel", 0, tunnelled(60_000, 64), 938, maxWork/segmentWork + 938},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			b.must(b.AddSwitch(context.Background(), "sw1", DefaultSettings()))
+			for i := range ports {
+				b.add(PortConfig{Name: fmt.Sprintf("p%d", i)})
+			}
+			patch(b, c.patches)
+			b.send("p0", c.wire)
+			var sent, full, left uint64
+			for i := range ports {
+				name := fmt.Sprintf("p%d", i)
+				counts := b.counters(name)
+				sent += counts.TxFrames
+				full += counts.Drops[frame.TxFull]
+				left += uint64(len(b.took(name)))
+			}
+			if left != sent*uint64(c.each) {
+				t.Errorf("%d frames left for %d copies, want %d each", left, sent, c.each)
+			}
+			if left < uint64(c.most/2) || left > uint64(c.most) {
+				t.Errorf("%d frames left, want up to %d", left, c.most)
+			}
+			if full == 0 {
+				t.Error("none was counted as tx-full")
+			}
+			b.send("p0", untagged(frame.Broadcast, mac(1)))
+			if got := len(b.took("p1")); got == 0 {
+				t.Error("the next frame goes nowhere")
+			}
+		})
+	}
+}
+
+// tunnelled returns TCP in VXLAN as one super-frame, with segments of size.
+func tunnelled(payload int, size uint16) porttest.Wire {
+	inner := packetOf(0x0800, 6, 40+payload)
+	vxlan := []byte{8, 0, 0, 0, 0, 0, 42, 0}
+	b := packetOf(0x0800, 17, 20+8+len(vxlan)+len(inner))
+	udp := b[frame.HeaderLen+20:]
+	binary.BigEndian.PutUint16(udp[2:], 4789)
+	binary.BigEndian.PutUint16(udp[4:], uint16(len(udp)))
+	copy(udp[8:], vxlan)
+	copy(udp[8+len(vxlan):], inner)
+	start := uint16(len(b) - payload - 20)
+	return porttest.Wire{Bytes: b, Offload: frame.Offload{
+		Flags: frame.NeedsCsum, GSOType: frame.GSOTCPv4, HdrLen: start + 20, GSOSize: size, CsumStart: start, CsumOffset: 16,
+	}}
 }

@@ -59,12 +59,12 @@ func (p *poller) wake() {
 	unix.Write(p.waker, one[:])
 }
 
-// wait calls ready with the slot of each device that has frames, and sleeps
-// up to timeout milliseconds (-1: for good) while none has. It returns early
-// when wake is called. Between two calls of ready, devices may be added and
-// removed: an event of one that is gone names a free slot, or one that has
-// nothing to receive yet.
-func (p *poller) wait(timeout int, ready func(slot int)) {
+// wait calls ready with the slot of each device that has frames, and whether it
+// is the only one; it sleeps up to timeout milliseconds (-1: for good) while
+// none has. It returns early when wake is called. Between two calls of ready,
+// devices may be added and removed: an event of one that is gone names a free
+// slot, or one that has nothing to receive yet.
+func (p *poller) wait(timeout int, ready func(slot int, alone bool)) {
 	n := p.ready()
 	if n == 0 {
 		// The one call that may sleep goes through the scheduler, which
@@ -78,7 +78,7 @@ func (p *poller) wait(timeout int, ready func(slot int)) {
 			unix.Read(p.waker, count[:])
 			continue
 		}
-		ready(slot)
+		ready(slot, n == 1)
 	}
 }
 

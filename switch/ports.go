@@ -218,7 +218,6 @@ func (p *Port) view(e *Engine, sw *Switch) *view {
 	v := &view{
 		core:     p.core,
 		up:       p.state == Up,
-		takes:    p.state != Down, // a frame that comes in proves that the far end is up
 		policy:   p.cfg.VLAN,
 		limit:    p.info.MTU + frame.HeaderLen,
 		tagRoom:  p.info.TagRoom,

@@ -49,10 +49,12 @@ func (w *worker) transmitSegments(l *lane, out *view, f *frame.Frame, tag frame.
 		if n == 0 {
 			break
 		}
+		w.work += n * segmentWork
 		sent, err := out.device.Transmit(w.io, s.copies[:n])
 		total.TooBig += sent.TooBig
 		total.Full += sent.Full
 		total.Failed += sent.Failed
+		total.Undescribed += sent.Undescribed
 		if err != nil && errors.Is(err, port.ErrGone) {
 			w.lost(out.core)
 			break
@@ -64,17 +66,19 @@ func (w *worker) transmitSegments(l *lane, out *view, f *frame.Frame, tag frame.
 // asOne says of one copy what became of its segments: what kept one of them
 // kept the copy.
 func asOne(s port.Sent, f *frame.Frame, tag frame.Tag) port.Sent {
+	one := port.Sent{Undescribed: s.Undescribed}
 	switch {
 	case s.Failed > 0:
-		return port.Sent{Failed: 1}
+		one.Failed = 1
 	case s.Full > 0:
-		return port.Sent{Full: 1}
+		one.Full = 1
 	case s.TooBig > 0:
-		return port.Sent{TooBig: 1}
+		one.TooBig = 1
+	default:
+		one.Frames, one.Bytes = 1, uint64(f.Len())
+		if tag != 0 {
+			one.Bytes += frame.TagLen
+		}
 	}
-	bytes := f.Len()
-	if tag != 0 {
-		bytes += frame.TagLen
-	}
-	return port.Sent{Frames: 1, Bytes: uint64(bytes)}
+	return one
 }

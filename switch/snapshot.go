@@ -40,8 +40,7 @@ func newCore(sw *Switch, id fdb.PortID, name string, workers int) *core {
 // view is a port as a snapshot has it. It never changes.
 type view struct {
 	*core
-	up      bool // sends
-	takes   bool // receives: also before it is known that there is carrier
+	up      bool // takes in and sends
 	policy  vlan.Policy
 	device  port.Device // nil: a patch, or nothing is attached
 	peer    *core       // of a patch
@@ -68,7 +67,7 @@ const (
 // accepts finds what, beside the VLAN policy, keeps a copy from leaving by the
 // port.
 func (out *view) accepts(in *view, f *frame.Frame, tag frame.Tag) frame.Reason {
-	if in.isolated && out.isolated {
+	if in.isolated && out.isolated && in.core != out.core {
 		return frame.Isolated
 	}
 	if f.Len()+frame.TagLen <= out.limit {

@@ -19,10 +19,27 @@ const (
 	// sane layout, and a bound for the others.
 	maxCrossings = 2048
 
-	// maxCopies is how many copies end a batch. Some milliseconds of work: a
-	// flood to a thousand ports must not hold up who waits for the batch's
-	// end, such as the request that adds the next port.
-	maxCopies = 2048
+	// enoughWork ends a batch, at the next frame. Some milliseconds: a flood
+	// to a thousand ports must not hold up who waits for the batch's end,
+	// such as the request that adds the next port. See [workOf] for the unit.
+	enoughWork = 2048
+
+	// maxWork is what a frame may make of itself, in copies, over patches
+	// side by side, and in segments: a tenth of a second. What would come
+	// then is [frame.TxFull]. Eleven hundred ports on each of three switches
+	// take a broadcast super-frame of 64 KiB with less.
+	maxWork = 1 << 15
+
+	// maxTurn is what the frames of one turn may make of themselves together:
+	// room for a burst of broadcasts to a thousand ports.
+	maxTurn = 4 * maxWork
+
+	// batchBytes is what a batch of large frames is held to, so that the
+	// copy out finds the bytes in the cache that the copy in left them in.
+	batchBytes = 512 << 10
+
+	// segmentWork is the work of a segment that the switch cuts itself.
+	segmentWork = 2
 
 	// maxDeferred is how many stations wait to be learned while a control
 	// request holds the table for an instant.
@@ -43,9 +60,13 @@ type worker struct {
 	tasks   atomic.Pointer[task]
 	stopped bool
 
-	now    fdb.Time // of the batch
-	dirty  []*lane  // that have copies queued
-	copies int      // made in this batch
+	now   fdb.Time // of the batch
+	dirty []*lane  // that have copies queued
+	work  int      // of this batch so far
+	limit int      // of work, for the frame that is decided about
+	turn  int      // work of the batches of this turn so far
+	round int      // work of the turns of this round so far
+	last  int      // work of the round before
 
 	crossings [maxCrossings]crossing
 	crossed   int // crossings made since the last flush
@@ -61,6 +82,8 @@ type worker struct {
 type source struct {
 	core   *core
 	device port.Device
+	most   int // frames that the next batch may bring
+	debt   int // work beyond its share that it has made
 }
 
 // crossing is a frame on its way over a patch.
@@ -105,6 +128,7 @@ func (w *worker) run() {
 		}
 		w.poll.wait(timeout, w.serve)
 		w.betweenBatches()
+		w.last, w.round = w.round, 0
 	}
 }
 
@@ -157,7 +181,7 @@ func (w *worker) receiveFrom(c *core, d port.Device) error {
 	if slot == len(w.sources) {
 		w.sources = append(w.sources, source{})
 	}
-	w.sources[slot] = source{c, d}
+	w.sources[slot] = source{core: c, device: d, most: port.BatchFrames}
 	return nil
 }
 
@@ -171,12 +195,19 @@ func (w *worker) release(d port.Device) {
 	}
 }
 
-// serve takes one batch from the device in that slot through the switch.
-func (w *worker) serve(slot int) {
-	src := w.sources[slot]
+// serve gives the device in that slot its turn: what it has received, at most a
+// batch, goes through the switch. Who makes much work of few frames stands back
+// until the others have made as much, as long as there are others.
+func (w *worker) serve(slot int, alone bool) {
+	src := &w.sources[slot]
 	if src.core == nil {
 		return
 	}
+	if src.debt > 0 && w.last > 0 && !alone {
+		src.debt -= w.last
+		return
+	}
+	w.io.Most = src.most
 	frames, err := src.device.Receive(w.io)
 	if err != nil {
 		// Until the owner takes the device away, it would poll readable.
@@ -184,11 +215,37 @@ func (w *worker) serve(slot int) {
 		w.lost(src.core)
 		return
 	}
+	if len(frames) == 0 {
+		return
+	}
+	bytes := lengths(frames)
 	w.take(src.core, frames)
+	// A task may have given the slot to another device by now; no harm is
+	// done to it.
+	w.sources[slot].settle(len(frames), bytes, w.turn)
+	w.round += w.turn
+}
+
+// settle sizes the next batch of a source, and its debt, by the last one.
+func (s *source) settle(frames, bytes, work int) {
+	s.most = min(max(batchBytes*frames/(bytes+1), 8), port.BatchFrames)
+	if work > enoughWork {
+		s.most = min(s.most, max(enoughWork*frames/work, 1))
+	}
+	s.debt = max(work-enoughWork, 0)
+}
+
+// lengths sums up the octets of frames.
+func lengths(frames []frame.Frame) (n int) {
+	for i := range frames {
+		n += frames[i].Len()
+	}
+	return n
 }
 
 // take takes frames that one port received through the switch.
 func (w *worker) take(c *core, frames []frame.Frame) {
+	w.turn = 0
 	for len(frames) > 0 {
 		// After receiving: a frame that came after a change is decided by
 		// it.
@@ -207,10 +264,11 @@ func (w *worker) take(c *core, frames []frame.Frame) {
 // It returns how many frames it came to before there were enough copies.
 func (w *worker) batch(sn *snapshot, in *view, frames []frame.Frame) (n int) {
 	bytes := 0
-	for n < len(frames) && w.copies < maxCopies {
+	for n < len(frames) && w.work < enoughWork {
 		f := &frames[n]
 		n++
 		bytes += f.Len()
+		w.limit = min(w.work+maxWork, maxTurn-w.turn)
 		w.ingress(sn, in, f)
 		if w.crossed > 0 {
 			w.arrive()
@@ -220,7 +278,8 @@ func (w *worker) batch(sn *snapshot, in *view, frames []frame.Frame) (n int) {
 	bump(&l.rxFrames, uint64(n))
 	bump(&l.rxBytes, uint64(bytes))
 	w.flush()
-	w.copies = 0
+	w.turn += w.work
+	w.work = 0
 	return n
 }
 
@@ -236,11 +295,15 @@ func (w *worker) queue(l *lane, out *view, f *frame.Frame, tag frame.Tag) {
 	}
 	l.copies[l.n] = port.Copy{Frame: f, Tag: tag}
 	l.n++
-	w.copies++
+	w.work += workOf(f)
 	if l.n == len(l.copies) {
 		w.transmit(l)
 	}
 }
+
+// workOf estimates what it takes to send a copy: 1 for a frame that a wire
+// would carry, 8 for the longest super-frame.
+func workOf(f *frame.Frame) int { return 1 + f.Len()>>13 }
 
 // flush sends all copies. The frames that they refer to are free then.
 func (w *worker) flush() {
@@ -265,6 +328,11 @@ func (w *worker) transmit(l *lane) {
 func (l *lane) count(s port.Sent) {
 	bump(&l.txFrames, s.Frames)
 	bump(&l.txBytes, s.Bytes)
+	if s.Undescribed != 0 {
+		bump(&l.rxFrames, s.Undescribed)
+		bump(&l.rxBytes, s.Undescribed*port.UndescribedLen)
+		bump(&l.drops[frame.BadOffload], s.Undescribed)
+	}
 	if s.TooBig|s.Full|s.Failed != 0 {
 		bump(&l.drops[frame.TooBig], s.TooBig)
 		bump(&l.drops[frame.TxFull], s.Full)
@@ -284,6 +352,7 @@ func (w *worker) cross(l *lane, out *view, f *frame.Frame, tag frame.Tag) frame.
 	}
 	c.to = out.peer
 	w.crossed++
+	w.work++
 	bump(&l.txFrames, 1)
 	bump(&l.txBytes, uint64(c.frame.Len()))
 	return frame.Pass
