@@ -76,6 +76,7 @@ var (
 		{`time=\S+ ms`, "time=N ms"},
 		{`time \d+ms`, "time Nms"},
 		{`rtt .*`, "rtt"},
+		{`"dynamic":\d+`, `"dynamic":N`}, // who spoke by then
 		{`@if\d+`, "@ifN"},
 		{` +`, " "},
 	}
