@@ -23,7 +23,7 @@ func wires(t *testing.T) (a, b Device) {
 	ends := make([]Device, 2)
 	for i, name := range []string{"wire0", "wire1"} {
 		run(t, "sysctl", "-qw", "net.ipv6.conf."+name+".disable_ipv6=1")
-		run(t, "ip", "link", "set", name, "arp", "off", "up")
+		run(t, "ip", "link", "set", name, "arp", "off", "mtu", "65535", "up")
 		link, err := net.InterfaceByName(name)
 		if err != nil {
 			t.Fatal(err)

@@ -20,6 +20,8 @@ type IO struct {
 	heads   [BatchFrames][frame.HeadLen]byte // of copies that differ from what was received
 	mmsg    messages
 
+	ring *ring // that the frames of the last batch lie in; nil: in buffers
+
 	// Most is how many frames the next Receive may bring, 1 to BatchFrames.
 	Most int
 }
@@ -44,3 +46,16 @@ func (io *IO) Frame(i int) *frame.Frame { return &io.frames[i] }
 
 // Batch returns the first n frames.
 func (io *IO) Batch(n int) []frame.Frame { return io.frames[:n] }
+
+// Release tells that nobody uses the frames of the last batch any more. The
+// next Receive does so, too; but what they lie in may be the kernel's, and scarce.
+func (io *IO) Release() {
+	if io.ring != nil {
+		io.ring.release()
+		io.ring = nil
+	}
+}
+
+// Forget is Release for frames whose device is about to be closed, and keeps
+// nothing of it.
+func (io *IO) Forget() { io.ring = nil }

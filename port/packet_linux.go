@@ -1,7 +1,10 @@
 package port
 
 import (
+	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -17,7 +20,14 @@ const packetBuffer = 8 << 20
 // packetDevice is the network side of a device: a packet socket. See packet(7)
 // and net/packet/af_packet.c.
 type packetDevice struct {
-	fd int
+	fd      int // -1 once closed
+	ifindex int
+
+	ring atomic.Pointer[ring] // nil unless boosted
+
+	rings sync.Mutex // one Boost, Shift, Calm, RxDrops at a time
+	group int        // the fanout group, once there was a ring
+	drops uint64     // of rings that were given back
 }
 
 // newPacketDevice opens the device with that ifindex in the namespace of the
@@ -30,37 +40,52 @@ func newPacketDevice(ifindex int, promisc bool) (Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open a packet socket (needs CAP_NET_RAW): %w", err)
 	}
-	d := &packetDevice{fd}
-	if err := d.setup(ifindex, promisc); err != nil {
+	d := &packetDevice{fd: fd, ifindex: ifindex}
+	if err := d.setup(promisc); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("set up the packet socket on device %d: %w", ifindex, err)
 	}
 	return d, nil
 }
 
-func (d *packetDevice) setup(ifindex int, promisc bool) error {
-	for _, o := range []struct {
-		level, name, value int
-	}{
-		{unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1},               // before bind: sizes the link header
-		{unix.SOL_PACKET, unix.PACKET_AUXDATA, 1},                // the tag that the kernel took off
-		{unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1},        // not our own transmissions
-		{unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, packetBuffer / 2}, // the kernel doubles it
-	} {
-		if err := unix.SetsockoptInt(d.fd, o.level, o.name, o.value); err != nil {
+// option is one of a socket, for setsockopt(2).
+type option struct{ level, name, value int }
+
+var receiveOptions = []option{
+	{unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1},               // before bind: sizes the link header
+	{unix.SOL_PACKET, unix.PACKET_AUXDATA, 1},                // the tag that the kernel took off
+	{unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1},        // not our own transmissions
+	{unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, packetBuffer / 2}, // the kernel doubles it
+}
+
+func setOptions(fd int, options []option) error {
+	for _, o := range options {
+		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
 			return fmt.Errorf("socket option %d: %w", o.name, err)
 		}
+	}
+	return nil
+}
+
+// bindTo makes a packet socket receive from a device.
+func bindTo(fd, ifindex int) error {
+	all := uint16(unix.ETH_P_ALL<<8 | unix.ETH_P_ALL>>8)
+	return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: ifindex})
+}
+
+func (d *packetDevice) setup(promisc bool) error {
+	if err := setOptions(d.fd, receiveOptions); err != nil {
+		return err
 	}
 	if promisc {
 		// A membership ends with the socket, so that a crash leaves no
 		// device promiscuous.
-		mreq := unix.PacketMreq{Ifindex: int32(ifindex), Type: unix.PACKET_MR_PROMISC}
+		mreq := unix.PacketMreq{Ifindex: int32(d.ifindex), Type: unix.PACKET_MR_PROMISC}
 		if err := unix.SetsockoptPacketMreq(d.fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &mreq); err != nil {
 			return fmt.Errorf("promiscuous mode: %w", err)
 		}
 	}
-	all := uint16(unix.ETH_P_ALL<<8 | unix.ETH_P_ALL>>8)
-	return unix.Bind(d.fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: ifindex})
+	return bindTo(d.fd, d.ifindex)
 }
 
 func (d *packetDevice) FD() int { return d.fd }
@@ -69,7 +94,47 @@ func (d *packetDevice) Receive(io *IO) ([]frame.Frame, error) {
 	if d.fd < 0 {
 		return nil, ErrGone
 	}
-	n, errno := io.mmsg.recvmmsg(d.fd, io.Most)
+	r := d.ring.Load()
+	if r == nil {
+		return io.fromQueue(d.fd, io.Most)
+	}
+	// What came first is received first: the queue when the ring is new, the
+	// ring when it is about to go.
+	io.Release()
+	if !r.alone && !r.leaving.Load() {
+		shifted := r.shifted.Load() // asked before the queue is found empty
+		if frames, err := io.fromQueue(d.fd, io.Most); len(frames) > 0 || err != nil {
+			return frames, err
+		}
+		r.alone = shifted
+	}
+	frames, err := io.fromRing(r)
+	if len(frames) == 0 && err == nil && r.leaving.Load() {
+		return io.fromQueue(d.fd, io.Most)
+	}
+	return frames, err
+}
+
+// fromRing receives from a ring, and from behind it what is too long for it.
+func (io *IO) fromRing(r *ring) ([]frame.Frame, error) {
+	frames, queued := r.receive(io)
+	switch {
+	case len(frames) > 0:
+		io.ring = r
+		return frames, nil
+	case queued > 0:
+		return io.fromQueue(r.fd, queued)
+	}
+	r.release()
+	// What happened to the device is told by the other socket, too; here it
+	// would only keep the descriptor readable.
+	_, err := unix.GetsockoptInt(r.fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	return nil, err
+}
+
+// fromQueue receives up to most frames from the queue of a packet socket.
+func (io *IO) fromQueue(fd, most int) ([]frame.Frame, error) {
+	n, errno := io.mmsg.recvmmsg(fd, most)
 	switch errno {
 	case 0:
 	case unix.EAGAIN, unix.EINTR, unix.ENETDOWN:
@@ -147,7 +212,13 @@ func (d *packetDevice) Close() error {
 	}
 	fd := d.fd
 	d.fd = -1
-	return unix.Close(fd)
+	err := unix.Close(fd)
+	d.rings.Lock()
+	defer d.rings.Unlock()
+	if r := d.ring.Swap(nil); r != nil {
+		err = errors.Join(err, r.close())
+	}
+	return err
 }
 
 // RxDrops implements [RxDropCounter]. The kernel sets its count to zero when
@@ -156,7 +227,20 @@ func (d *packetDevice) RxDrops() uint64 {
 	if d.fd < 0 {
 		return 0
 	}
-	st, err := unix.GetsockoptTpacketStats(d.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
+	d.rings.Lock()
+	defer d.rings.Unlock()
+	n := d.drops + socketDrops(d.fd)
+	d.drops = 0
+	if r := d.ring.Load(); r != nil {
+		n += r.drops()
+	}
+	return n
+}
+
+// socketDrops returns how many frames a packet socket has dropped since the
+// last call.
+func socketDrops(fd int) uint64 {
+	st, err := unix.GetsockoptTpacketStats(fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
 	if err != nil {
 		return 0
 	}

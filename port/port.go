@@ -69,6 +69,23 @@ type Sent struct {
 // known.
 const UndescribedLen = frame.HeaderLen
 
+// Booster is the power of devices that can receive many small frames at less
+// cost, for memory ([RingBytes]). No frame is lost or overtaken meanwhile.
+//
+// Unboost is for the worker that receives, between two batches; the others are
+// for who owns the worker, in this order, each once.
+type Booster interface {
+	// Boost prepares it, and returns a descriptor to poll beside FD.
+	Boost() (fd int, err error)
+	// Shift begins it, once that descriptor is polled.
+	Shift() error
+	// Calm ends it; frames may still wait.
+	Calm() error
+	// Unboost returns how to give back the memory, or nil as long as frames
+	// wait.
+	Unboost() (giveBack func() error)
+}
+
 // RxDropCounter is the power of devices whose kernel side counts the frames
 // that it dropped because nobody received in time.
 type RxDropCounter interface {
