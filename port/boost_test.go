@@ -96,8 +96,8 @@ func TestBoostLosesNothing(t *testing.T) {
 				return
 			default:
 			}
-			// As many as a fast sender has, with lengths that go by the queue.
-			for uint64(time.Since(begin).Microseconds()/25) > n {
+			// Of lengths that go by the ring, and by its queue.
+			for uint64(time.Since(begin).Microseconds()/100) > n {
 				buf := testFrame([]int{60, 60, 60, 1514, 60, 3000}[n%6])
 				binary.BigEndian.PutUint64(buf[frame.OffloadLen+14:], n)
 				f := new(frame.Frame)
