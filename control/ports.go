@@ -69,7 +69,8 @@ func (s *Server) setPort(ctx context.Context, r *http.Request, body []byte) (ans
 	if err := decode(body, &change); err != nil {
 		return answer{}, err
 	}
-	p, err := s.engine.SetPort(ctx, r.PathValue("switch"), r.PathValue("port"), func(cfg *vswitch.PortConfig) error {
+	raise := change.Down != nil && !*change.Down
+	p, err := s.engine.SetPort(ctx, r.PathValue("switch"), r.PathValue("port"), raise, func(cfg *vswitch.PortConfig) error {
 		return applyChange(cfg, change)
 	})
 	return answer{body: shownPort(p)}, err

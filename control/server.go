@@ -26,7 +26,7 @@ type Engine interface {
 	Switch(name string) (vswitch.SwitchInfo, error)
 
 	AddPort(ctx context.Context, cfg vswitch.PortConfig) (vswitch.PortInfo, error)
-	SetPort(ctx context.Context, sw, name string, change func(*vswitch.PortConfig) error) (vswitch.PortInfo, error)
+	SetPort(ctx context.Context, sw, name string, raise bool, change func(*vswitch.PortConfig) error) (vswitch.PortInfo, error)
 	DeletePort(ctx context.Context, sw, name string) error
 	Port(sw, name string) (vswitch.PortInfo, error)
 	Ports(sw string) ([]vswitch.PortInfo, error) // sorted; of all switches with ""

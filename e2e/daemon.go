@@ -18,6 +18,7 @@ type Daemon struct {
 	h        *Host
 	Socket   string
 	StateDir string
+	Env      []string // NAME=VALUE, beside that of the test
 	p        *Process // nil before the first start
 	log      string   // of those before p
 }
@@ -55,7 +56,8 @@ func (d *Daemon) Launch(flags ...string) *Process {
 	argv := []string{vswitchdPath(h.t, h.has(Fast)), "--socket", d.Socket, "--state-dir", d.StateDir}
 	// A report of a race must not change what the story is about: it goes on,
 	// and is found in the log when the daemon ends.
-	p, err := h.start("", []string{"GORACE=halt_on_error=0 exitcode=66 atexit_sleep_ms=50"}, append(argv, flags...)...)
+	env := append([]string{"GORACE=halt_on_error=0 exitcode=66 atexit_sleep_ms=50"}, d.Env...)
+	p, err := h.start("", env, append(argv, flags...)...)
 	if err != nil {
 		h.t.Fatal(err)
 	}

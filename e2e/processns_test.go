@@ -51,7 +51,10 @@ func TestNamespaceOfAProcessGoesForGood(t *testing.T) {
 			}
 			others.check(h)
 			h.alone(before, kind)
-			h.TryVS("port", "set", kind, "up") // nobody can
+			// Nobody can bring it back, and who tries is told so.
+			if r := h.TryVS("port", "set", kind, "up"); r.Code != 1 || !strings.Contains(r.Stderr, "cannot come up") || !strings.Contains(r.Stderr, "delete the port") {
+				t.Errorf("port set up: exit %d, want 1, with what and what would work:\n%s", r.Code, indent(r.Output()))
+			}
 			if p := h.Port(kind); p.State != "lost" || p.Reason != lost.Reason {
 				t.Errorf("after port set up the port is %s (%q), want lost for good (%q)", p.State, p.Reason, lost.Reason)
 			}

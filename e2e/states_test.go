@@ -128,6 +128,39 @@ func (l *ledger) lose(kind, port string) {
 	l.order = slices.DeleteFunc(l.order, func(p string) bool { return p == port })
 }
 
+// Who wants a lost port up is told what is in the way, and gets it up once that
+// is gone.
+func TestPortThatCannotComeUp(t *testing.T) {
+	h := NewHost(t)
+	box := h.Namespace("box")
+	inside, process := h.NamespaceOfProcess()
+	h.VS("port", "add", "q", "--netns", "box", "--ifname", "ethq")
+	h.VS("port", "add", "p", "--netns", inside.Name)
+	h.VS("port", "add", "s", "--netns", "box")
+
+	box.Run("ip", "link", "del", "ethq")
+	h.AwaitState("q", "lost")
+	box.Run("ip", "link", "add", "ethq", "type", "veth", "peer", "name", "other")
+	h.Refused(1, []string{"sw0/q cannot come up", "ethq", "already"}, "port", "set", "q", "up", "--access", "5")
+	h.VS("port", "set", "q", "--access", "6") // has nothing to do with it
+	box.Run("ip", "link", "del", "ethq")
+	h.VS("port", "set", "q", "up")
+	h.AwaitState("q", "up")
+
+	inside.Run("ip", "link", "del", "eth0")
+	h.AwaitState("p", "lost")
+	h.VS("port", "set", "p", "up")
+	h.AwaitState("p", "up")
+
+	box.Delete()
+	h.AwaitState("s", "lost")
+	h.Refused(1, []string{"sw0/s cannot come up", "box", "ip netns add box"}, "port", "set", "s", "up")
+	inside.deleted = true
+	process.Kill()
+	h.AwaitState("p", "lost")
+	h.Refused(1, []string{"sw0/p cannot come up", inside.Name, "delete the port"}, "port", "set", "p", "up")
+}
+
 // namespaceOf returns the namespace that a port's station is in.
 func (l *ledger) namespaceOf(port string) *Namespace {
 	l.h.t.Helper()

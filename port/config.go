@@ -2,9 +2,9 @@ package port
 
 import (
 	"net/netip"
-	"strings"
 
 	"github.com/vswitch/vswitch/frame"
+	"github.com/vswitch/vswitch/internal/netns"
 )
 
 // Kind is how a port is attached.
@@ -28,6 +28,10 @@ type Config struct {
 	// /run/netns), /PATH or pid:N. Empty, with Container empty, is the
 	// namespace of the daemon.
 	Netns string
+	// Namespace is, with pid:N, the one that the process was in when it was
+	// first asked for, as Info has it: in another one the port is not made
+	// again. Zero: whichever it is in.
+	Namespace netns.ID
 	// Container is podman's or docker's name or ID, in place of Netns.
 	Container string
 
@@ -48,19 +52,20 @@ type Config struct {
 	Peer PeerName
 }
 
-// LostForGood reports whether a port that was lost cannot be attached again:
-// the number of a process that has ended may belong to another one.
-func (c *Config) LostForGood() bool { return strings.HasPrefix(c.Netns, "pid:") }
+// Asks reports whether another program has to be asked where the port is to be
+// attached.
+func (c *Config) Asks() bool { return c.Container != "" }
 
 // PeerName names a port of a switch.
 type PeerName struct{ Switch, Port string }
 
 // Info is what a port's attachment turned out to be: facts, handed over once.
 type Info struct {
-	Device  string // kernel name of the switch's side
-	Ifindex int    // of Device, in the daemon's namespace (0: a tap in another namespace, a patch)
-	Netns   string // as given; "" for the daemon's own
-	IfName  string // kernel name of the far end, where it is another device
-	MTU     int    // of the far end: what it takes in
-	TagRoom int    // octets of tags that the kind carries on top of MTU and header
+	Device    string   // kernel name of the switch's side
+	Ifindex   int      // of Device, in the daemon's namespace (0: a tap in another namespace, a patch)
+	Netns     string   // as given; "" for the daemon's own
+	Namespace netns.ID // of Netns, as long as it lives
+	IfName    string   // kernel name of the far end, where it is another device
+	MTU       int      // of the far end: what it takes in
+	TagRoom   int      // octets of tags that the kind carries on top of MTU and header
 }

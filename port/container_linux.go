@@ -44,15 +44,17 @@ type containers struct {
 
 // miss remembers why a container was not to be had.
 type miss struct {
-	err error
-	at  time.Time
+	err  error // nil: worth asking again
+	at   time.Time
+	told time.Time // when the engine last said that it started
 }
 
 const (
-	engineTimeout = 10 * time.Second // for one question to an engine
-	relisten      = 5 * time.Second  // after an engine hung up, the first time
-	missFor       = 2 * time.Second  // how long a miss answers for those who only try again
-	forgetMiss    = time.Minute      // when nobody tried again for so long
+	engineTimeout = 10 * time.Second       // for one question to the engines
+	hangUp        = 500 * time.Millisecond // for what an engine has started to let go of its output, once it is killed
+	relisten      = 5 * time.Second        // after an engine hung up, the first time
+	missFor       = 2 * time.Second        // how long a miss answers for those who only try again
+	forgetMiss    = time.Minute            // when nobody tried again for so long
 )
 
 func newContainers(post func(...Key), log *slog.Logger) *containers {
@@ -82,37 +84,38 @@ func Again(ctx context.Context) context.Context { return context.WithValue(ctx, 
 var containerName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 
 // locate finds the namespace of a running container.
-func (c *containers) locate(ctx context.Context, name string, self netns.ID) (place, *netns.NS, error) {
+func (c *containers) locate(ctx context.Context, name string, self netns.ID) (*Place, error) {
 	if !containerName.MatchString(name) {
-		return place{}, nil, errorf(Invalid, "%q cannot name a container: use its name or ID", name)
+		return nil, errorf(Invalid, "%q cannot name a container: use its name or ID", name)
 	}
 	if ctx.Value(again{}) != nil {
 		if err := c.missedLately(name); err != nil {
-			return place{}, nil, err
+			return nil, err
 		}
 	}
+	asked := time.Now()
 	pid, engine, err := c.inspect(ctx, name)
 	if err != nil {
-		c.miss(name, err)
-		return place{}, nil, err
+		c.miss(name, err, asked)
+		return nil, err
 	}
 	ref := "pid:" + strconv.Itoa(pid)
 	ns, err := netns.Open(ref)
 	if err != nil {
 		err = errorf(Refused, "container %s ended just now: start it with: %s start %s", name, engine, name)
-		c.miss(name, err)
-		return place{}, nil, err
+		c.miss(name, err, asked)
+		return nil, err
 	}
 	if ns.ID() == self {
 		ns.Close()
-		return place{}, nil, errorf(Refused, "container %s shares the host's network: run it with a network of its own, such as --network none", name)
+		return nil, errorf(Refused, "container %s shares the host's network: run it with a network of its own, such as --network none", name)
 	}
 	path, _ := netns.Path(ref)
-	return place{
+	return &Place{place{
 		path: path, id: ns.ID(), name: name, pid: pid,
 		what: "container " + name,
 		lost: "container " + name + " stopped",
-	}, ns, nil
+	}, ns}, nil
 }
 
 // inspect returns the process of a running container, and the engine that
@@ -128,10 +131,13 @@ func (c *containers) inspect(ctx context.Context, name string) (pid int, engine 
 			continue
 		}
 		found = true
-		cmd := exec.CommandContext(ctx, program, "container", "inspect", "--format", "{{.State.Pid}}", name)
-		cmd.WaitDelay = time.Second
-		out, err := cmd.Output()
-		if err != nil {
+		out, err := command(ctx, program, "container", "inspect", "--format", "{{.State.Pid}}", name).Output()
+		switch {
+		case errors.Is(ctx.Err(), context.DeadlineExceeded):
+			return 0, "", errorf(Failed, "%s did not say within %v where container %s is: see why %s container inspect %s takes so long", engine, engineTimeout, name, engine, name)
+		case ctx.Err() != nil:
+			return 0, "", errorf(Failed, "asking %s for container %s: %w", engine, name, ctx.Err())
+		case err != nil:
 			var exit *exec.ExitError
 			said := err.Error()
 			if errors.As(err, &exit) && len(exit.Stderr) > 0 {
@@ -152,14 +158,23 @@ func (c *containers) inspect(ctx context.Context, name string) (pid int, engine 
 		return pid, engine, nil
 	}
 	switch {
-	case ctx.Err() != nil:
-		return 0, "", errorf(Failed, "asking for container %s: %w", name, ctx.Err())
 	case !found:
 		return 0, "", errorf(Refused, "container %s: neither podman nor docker is installed here; pid:N of --netns finds the namespace of any process", name)
 	case len(trouble) > 0:
 		return 0, "", errorf(NotFound, "there is no container %s that could be found (%s)", name, strings.Join(trouble, "; "))
 	}
 	return 0, "", errorf(NotFound, "there is no container %s: podman ps -a and docker ps -a show those that are there", name)
+}
+
+// command makes a command of an engine that is killed with all that it has
+// started when ctx ends: an engine may be a script, and what that runs would
+// keep its output open.
+func command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
+	cmd.WaitDelay = hangUp
+	return cmd
 }
 
 func (c *containers) missedLately(name string) error {
@@ -171,10 +186,16 @@ func (c *containers) missedLately(name string) error {
 	return nil
 }
 
-func (c *containers) miss(name string, err error) {
+// miss notes why a container was not to be had when it was asked for. A start
+// that was told of since then may be what the engine did not know yet.
+func (c *containers) miss(name string, err error, asked time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.missed[name] = miss{err, time.Now()}
+	told := c.missed[name].told
+	if told.After(asked) {
+		err = nil
+	}
+	c.missed[name] = miss{err, time.Now(), told}
 	c.listenLocked()
 }
 
@@ -192,7 +213,7 @@ func (c *containers) hold(name string) (letGo func()) {
 			delete(c.held, name)
 		}
 		// The port may be about to come back.
-		c.missed[name] = miss{nil, time.Now()}
+		c.missed[name] = miss{at: time.Now()}
 	}
 }
 
@@ -279,12 +300,11 @@ func (c *containers) stream(ctx context.Context, engine, program string) error {
 	}
 	// A little of the past makes up for the time that the command takes to
 	// listen; hearing of a start twice does no harm.
-	cmd := exec.CommandContext(ctx, program, "events", "--since", "5s",
+	cmd := command(ctx, program, "events", "--since", "5s",
 		"--filter", "type=container", "--filter", "event=start", "--format", format)
-	cmd.WaitDelay = time.Second
 	// Should we be killed, so is the command: when the thread ends that
 	// started it, which is this goroutine's own.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	cmd.SysProcAttr.Pdeathsig = unix.SIGKILL
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	out, err := cmd.StdoutPipe()
@@ -346,7 +366,7 @@ func (c *containers) postIf(match func(given string) bool) {
 	for given, m := range c.missed {
 		if match(given) {
 			keys = append(keys, containerKey(given))
-			c.missed[given] = miss{nil, m.at} // worth asking again
+			c.missed[given] = miss{at: m.at, told: time.Now()}
 		}
 	}
 	c.mu.Unlock()

@@ -2,6 +2,7 @@ package port
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -36,6 +37,7 @@ cd %s
 echo "$*" >> calls
 case "$1 $2" in
 "container inspect")
+	[ -e hang ] && { sleep 1000 & echo $! > hangs; wait; }
 	[ -e "$5" ] && exec cat "$5"
 	echo "Error: No such container: $5" >&2
 	exit 125;;
@@ -107,6 +109,16 @@ func (e *engine) say(name, id string) {
 	}
 	defer f.Close()
 	fmt.Fprintln(f, line)
+}
+
+// hang makes the engine answer no questions any more.
+func (e *engine) hang() { e.write("hang", "") }
+
+// pid reads the number of a process; 0 where there is none.
+func (e *engine) pid(file string) int {
+	b, _ := os.ReadFile(filepath.Join(e.dir, file))
+	n, _ := strconv.Atoi(strings.TrimSpace(string(b)))
+	return n
 }
 
 func (e *engine) calls(prefix string) (n int) {
@@ -215,7 +227,7 @@ func TestContainerIsNotAskedForAgainAndAgain(t *testing.T) {
 	h.refused(cfg, NotFound)
 	eventually(t, "its events are listened to", func() bool { return e.calls("events") == 1 })
 	for range 100 {
-		if _, err := h.Open(Again(context.Background()), Identity{"sw0", "p1"}, cfg); err == nil {
+		if _, err := h.Open(Again(context.Background()), Identity{"sw0", "p1"}, cfg, nil); err == nil {
 			t.Fatal("opened")
 		}
 	}
@@ -226,4 +238,52 @@ func TestContainerIsNotAskedForAgainAndAgain(t *testing.T) {
 	e.start("web", "0123456789abcdef")
 	h.comesBack("p1", cfg)
 	t.Logf("back after %v", time.Since(start))
+}
+
+// An engine that takes its time is let be as soon as nobody waits for it, with
+// all that it has started.
+func TestAskingForAContainerEndsWithItsContext(t *testing.T) {
+	e := newEngines(t, "podman")[0]
+	h := newTestHost(t)
+	e.hang()
+	ctx, cancel := context.WithCancel(context.Background())
+	found := make(chan error, 1)
+	go func() {
+		_, err := h.Find(ctx, Config{Kind: Veth, Container: "web"})
+		found <- err
+	}()
+	eventually(t, "the engine is asked", func() bool { return e.pid("hangs") != 0 })
+	began := time.Now()
+	cancel()
+	if err := <-found; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want that the context ended", err)
+	}
+	if took := time.Since(began); took > hangUp/2 {
+		t.Errorf("it took %v to let the engine be", took)
+	}
+	eventually(t, "what the engine has started ends", func() bool {
+		_, err := os.Stat(fmt.Sprintf("/proc/%d", e.pid("hangs")))
+		return err != nil
+	})
+}
+
+// What was found may be gone by the time that it is used.
+func TestContainerEndsBetweenFindAndOpen(t *testing.T) {
+	e := newEngines(t, "podman")[0]
+	h := newTestHost(t)
+	cfg := Config{Kind: Veth, Container: "web"}
+	quit := e.start("web", "0123456789abcdef")
+	at, err := h.Find(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer at.Close()
+	quit()
+	before := devices(t)
+	if _, err := h.Open(context.Background(), Identity{"sw0", "p1"}, cfg, at); err == nil || !strings.Contains(err.Error(), "container web ended") {
+		t.Errorf("got %v, want that the container ended", err)
+	}
+	if after := devices(t); after != before {
+		t.Errorf("left\n%s\nof what was\n%s", after, before)
+	}
 }

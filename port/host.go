@@ -98,8 +98,9 @@ func (h *Host) Close() error {
 
 // Open attaches the port id to what cfg names: it makes or finds the device,
 // and sets it up. It happens whole or not at all. Its errors are [*Error], for
-// people.
-func (h *Host) Open(ctx context.Context, id Identity, cfg Config) (*Attachment, error) {
+// people. at is what Find has found for cfg, and stays the caller's; where it
+// is nil Open finds it, in whatever time that takes.
+func (h *Host) Open(ctx context.Context, id Identity, cfg Config, at *Place) (*Attachment, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -109,10 +110,8 @@ func (h *Host) Open(ctx context.Context, id Identity, cfg Config) (*Attachment, 
 	var a *Attachment
 	var err error
 	switch cfg.Kind {
-	case Veth:
-		a, err = h.openVeth(ctx, id, cfg)
-	case Tap:
-		a, err = h.openTap(ctx, id, cfg)
+	case Veth, Tap:
+		a, err = h.openAt(ctx, id, cfg, at)
 	case Dev:
 		a, err = h.openDev(ctx, id, cfg)
 	case VM:
@@ -128,6 +127,23 @@ func (h *Host) Open(ctx context.Context, id Identity, cfg Config) (*Attachment, 
 		return nil, err
 	}
 	return a, nil
+}
+
+// openAt attaches a port whose far end has a place.
+func (h *Host) openAt(ctx context.Context, id Identity, cfg Config, at *Place) (*Attachment, error) {
+	if at == nil {
+		var err error
+		if at, err = h.locate(ctx, cfg); err != nil {
+			return nil, err
+		}
+		defer at.Close()
+	} else if !at.stands() {
+		return nil, errorf(Refused, "%s ended just now: start it again", at.what)
+	}
+	if cfg.Kind == Tap {
+		return h.openTap(ctx, id, cfg, at)
+	}
+	return h.openVeth(ctx, id, cfg, at)
 }
 
 // Events tells what changed around attachments, and what may bring lost ports

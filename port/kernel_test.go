@@ -109,7 +109,7 @@ func newInstance(t testing.TB, instance string) *testHost {
 // open opens a port that must open, and closes it when the test ends.
 func (h *testHost) open(name string, cfg Config) *Attachment {
 	h.t.Helper()
-	a, err := h.Open(context.Background(), Identity{"sw0", name}, cfg)
+	a, err := h.Open(context.Background(), Identity{"sw0", name}, cfg, nil)
 	if err != nil {
 		h.t.Fatalf("open %s %+v: %v", name, cfg, err)
 	}
@@ -122,7 +122,7 @@ func (h *testHost) open(name string, cfg Config) *Attachment {
 func (h *testHost) refused(cfg Config, code Code, words ...string) {
 	h.t.Helper()
 	before := devices(h.t)
-	a, err := h.Open(context.Background(), Identity{"sw0", "refused"}, cfg)
+	a, err := h.Open(context.Background(), Identity{"sw0", "refused"}, cfg, nil)
 	if err == nil {
 		a.Close()
 		h.t.Fatalf("open %+v: got no error, want %s", cfg, code)

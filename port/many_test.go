@@ -51,7 +51,7 @@ func TestManyPortsCloseTogether(t *testing.T) {
 			start := time.Now()
 			for i := range all {
 				began := cpuTime()
-				a, err := h.Open(context.Background(), Identity{"sw0", fmt.Sprintf("p%d", i)}, test.cfg(i))
+				a, err := h.Open(context.Background(), Identity{"sw0", fmt.Sprintf("p%d", i)}, test.cfg(i), nil)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -59,7 +59,7 @@ func (h *testHost) comesBack(name string, cfg Config) *Attachment {
 	h.t.Helper()
 	var a *Attachment
 	took := h.follow(name+" can come back", func() []Key { return WaitKeys(cfg) }, func() bool {
-		got, err := h.Open(Again(context.Background()), Identity{"sw0", name}, cfg)
+		got, err := h.Open(Again(context.Background()), Identity{"sw0", name}, cfg, nil)
 		a = got
 		return err == nil
 	})
@@ -113,7 +113,7 @@ func TestNamespaceComesBack(t *testing.T) {
 			if err := a.Close(); err != nil {
 				t.Error(err)
 			}
-			if _, err := h.Open(context.Background(), Identity{"sw0", "p1"}, cfg); err == nil {
+			if _, err := h.Open(context.Background(), Identity{"sw0", "p1"}, cfg, nil); err == nil {
 				t.Fatal("opened in a namespace that is not there")
 			}
 			namespace(t, ns)

@@ -58,7 +58,7 @@ func TestDevIsPutBack(t *testing.T) {
 				run(t, argv...)
 			}
 			before := state(t, "d1")
-			a, err := h.Open(context.Background(), Identity{"sw0", "p-1.x"}, Config{Kind: Dev, Device: "d1", MTU: test.mtu})
+			a, err := h.Open(context.Background(), Identity{"sw0", "p-1.x"}, Config{Kind: Dev, Device: "d1", MTU: test.mtu}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

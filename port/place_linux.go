@@ -27,25 +27,60 @@ type place struct {
 	unwatch []func()
 }
 
-// locate finds the place that cfg names. ns is nil for the daemon's own; else
-// it is the caller's to close.
-func (h *Host) locate(ctx context.Context, cfg Config) (p place, ns *netns.NS, err error) {
+// Place is where a far end is to live. It keeps the namespace alive that was
+// found there: it is to be used and closed.
+type Place struct {
+	place
+	ns *netns.NS // nil: the daemon's own
+}
+
+// Close gives the namespace back. Of nil it does nothing.
+func (p *Place) Close() {
+	if p != nil && p.ns != nil {
+		p.ns.Close()
+	}
+}
+
+// Find finds the place that cfg names where another program has to be asked
+// for it, which may take seconds: see [Config.Asks]. It returns nil where there
+// is nobody to ask. It changes nothing, and ends at once when ctx does. The
+// place may be gone by the time it is used: Open looks again.
+func (h *Host) Find(ctx context.Context, cfg Config) (*Place, error) {
+	if !cfg.Asks() {
+		return nil, nil
+	}
+	if err := checkConfig(cfg); err != nil {
+		return nil, err
+	}
+	return h.locate(ctx, cfg)
+}
+
+// locate finds the place that cfg names.
+func (h *Host) locate(ctx context.Context, cfg Config) (*Place, error) {
 	switch {
 	case cfg.Container != "":
 		return h.containers.locate(ctx, cfg.Container, h.self.ID())
 	case cfg.Netns == "":
-		return place{own: true, what: "the host"}, nil, nil
+		return &Place{place: place{own: true, what: "the host"}}, nil
 	}
-	p.path, err = netns.Path(cfg.Netns)
-	if err != nil {
-		return place{}, nil, namespaceError(err)
+	var p place
+	var err error
+	if p.path, err = netns.Path(cfg.Netns); err != nil {
+		return nil, namespaceError(err)
 	}
 	_, p.once = netns.PID(cfg.Netns)
-	if ns, err = netns.Open(cfg.Netns); err != nil {
+	ns, err := netns.Open(cfg.Netns)
+	if p.once && cfg.Namespace != (netns.ID{}) && (err != nil || ns.ID() != cfg.Namespace) {
+		if err == nil {
+			ns.Close()
+		}
+		return nil, errorf(Refused, "the namespace that %s stood for is gone, and the number may be another process's: delete the port, and add it where it is to be now", cfg.Netns)
+	}
+	if err != nil {
 		if !p.once {
 			h.mon.files.await(p.path)
 		}
-		return place{}, nil, namespaceError(err)
+		return nil, namespaceError(err)
 	}
 	p.id = ns.ID()
 	p.what = "namespace " + cfg.Netns
@@ -54,7 +89,7 @@ func (h *Host) locate(ctx context.Context, cfg Config) (p place, ns *netns.NS, e
 		p.what = fmt.Sprintf("the namespace of process %d", pid)
 		p.lost = p.what + " is gone"
 	}
-	return p, ns, nil
+	return &Place{p, ns}, nil
 }
 
 // watch tells of changes of the place from now on, until release.

@@ -74,7 +74,7 @@ func TestLateRefusalLeavesNothing(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		before := devices(t)
-		if _, err := h.Open(ctx, Identity{"sw0", "late"}, Config{Kind: kind, Netns: ns}); !errors.Is(err, context.Canceled) {
+		if _, err := h.Open(ctx, Identity{"sw0", "late"}, Config{Kind: kind, Netns: ns}, nil); !errors.Is(err, context.Canceled) {
 			t.Errorf("open with a context that ended: got %v", err)
 		}
 		if after := devices(t); after != before {
@@ -140,7 +140,7 @@ func TestOpenAndCloseAtOnce(t *testing.T) {
 		wg.Go(func() {
 			kind := []Kind{Veth, Tap}[i%2]
 			for range 5 {
-				a, err := h.Open(context.Background(), Identity{"sw0", string(rune('a' + i))}, Config{Kind: kind, Netns: ns})
+				a, err := h.Open(context.Background(), Identity{"sw0", string(rune('a' + i))}, Config{Kind: kind, Netns: ns}, nil)
 				if err != nil {
 					t.Error(err)
 					return

@@ -36,7 +36,7 @@ func TestVictim(t *testing.T) {
 		{Kind: VM, Device: name + "vm"},
 		{Kind: Dev, Device: name + "dev", MTU: 1400},
 	} {
-		if _, err := h.Open(context.Background(), Identity{"sw" + name, fmt.Sprintf("p%d", i)}, cfg); err != nil {
+		if _, err := h.Open(context.Background(), Identity{"sw" + name, fmt.Sprintf("p%d", i)}, cfg, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

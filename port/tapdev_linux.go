@@ -37,21 +37,15 @@ type tapPort struct {
 	ifName string // the device's name, as it was last seen
 }
 
-func (h *Host) openTap(ctx context.Context, id Identity, cfg Config) (*Attachment, error) {
+func (h *Host) openTap(ctx context.Context, id Identity, cfg Config, at *Place) (_ *Attachment, err error) {
 	if cfg.MTU > maxTapMTU {
 		return nil, errorf(Invalid, "MTU %d: a TAP takes %d to %d", cfg.MTU, minMTU, maxTapMTU)
 	}
-	p, ns, err := h.locate(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	t := &tapPort{host: h, id: id, place: p, ns: rtnl.Here}
-	if ns != nil {
-		defer ns.Close()
-		if ns.ID() != h.self.ID() {
-			if t.ns, err = h.conn.NamespaceNumber(ns.FD()); err != nil {
-				return nil, err
-			}
+	ns := at.ns
+	t := &tapPort{host: h, id: id, place: at.place, ns: rtnl.Here}
+	if ns != nil && ns.ID() != h.self.ID() {
+		if t.ns, err = h.conn.NamespaceNumber(ns.FD()); err != nil {
+			return nil, err
 		}
 	}
 	if err := t.make(ns == nil, cfg); err != nil {
@@ -66,7 +60,7 @@ func (h *Host) openTap(ctx context.Context, id Identity, cfg Config) (*Attachmen
 		return nil, err
 	}
 	t.place.watch(h)
-	info := Info{Device: t.ifName, Netns: cfg.Netns, IfName: t.ifName, MTU: mtu, TagRoom: tapTagRoom}
+	info := Info{Device: t.ifName, Netns: cfg.Netns, Namespace: at.id, IfName: t.ifName, MTU: mtu, TagRoom: tapTagRoom}
 	if t.ns == rtnl.Here {
 		info.Ifindex = t.index
 	}

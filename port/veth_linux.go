@@ -60,14 +60,8 @@ type vethPort struct {
 	detach func() error
 }
 
-func (h *Host) openVeth(ctx context.Context, id Identity, cfg Config) (_ *Attachment, err error) {
-	p, ns, err := h.locate(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	if ns != nil {
-		defer ns.Close()
-	}
+func (h *Host) openVeth(ctx context.Context, id Identity, cfg Config, at *Place) (_ *Attachment, err error) {
+	p, ns := at.place, at.ns
 	var u undo
 	defer u.rollback()
 	v := &vethPort{host: h, id: id, place: p}
@@ -116,7 +110,7 @@ func (h *Host) openVeth(ctx context.Context, id Identity, cfg Config) (_ *Attach
 		Device: device,
 		Info: Info{
 			Device: v.name, Ifindex: v.index,
-			Netns: cfg.Netns, IfName: v.ifName,
+			Netns: cfg.Netns, Namespace: p.id, IfName: v.ifName,
 			MTU: mtu, TagRoom: vethTagRoom,
 		},
 		host: h, id: id, kind: v,
@@ -214,7 +208,7 @@ func (h *Host) nameTaken(name string) (bool, error) {
 }
 
 func nameExists(cfg Config, where string, err error) error {
-	return &Error{Exists, fmt.Sprintf("there is an interface %s in %s already: choose another name with --ifname", cfg.IfName, where), err}
+	return &Error{Exists, fmt.Sprintf("there is an interface %s in %s already: rename that one or take it away, or give the port another name with --ifname", cfg.IfName, where), err}
 }
 
 func (v *vethPort) status() Status {

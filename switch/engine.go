@@ -33,6 +33,8 @@ type Engine struct {
 
 	// change is held by whoever changes the configuration, also while the
 	// system makes a device for it; nobody who only looks waits for that.
+	// Other programs are never asked for anything while it is held: all
+	// changes, lost ports and the end would wait for them.
 	change sync.Mutex
 
 	mu       sync.RWMutex // guards what follows; held for an instant only
@@ -40,9 +42,12 @@ type Engine struct {
 	watched  map[port.Key]map[*Port]bool
 	closed   bool
 
-	gone    chan struct{} // holds one when a worker has found a device gone
-	stop    context.CancelFunc
-	running sync.WaitGroup // workers, supervisor, housekeeper
+	news     chan struct{} // holds one when the supervisor has something to look at
+	searches chan struct{} // holds one for each search under way
+	closing  context.Context
+	end      context.CancelFunc // of closing
+	stop     context.CancelFunc // of supervisor and housekeeper
+	running  sync.WaitGroup     // workers, supervisor and its searches, housekeeper
 }
 
 // Switch is one switch of an Engine.
@@ -71,7 +76,8 @@ func NewEngine(cfg Config) (*Engine, error) {
 		clock:    clockFrom(time.Now()),
 		switches: make(map[string]*Switch),
 		watched:  make(map[port.Key]map[*Port]bool),
-		gone:     make(chan struct{}, 1),
+		news:     make(chan struct{}, 1),
+		searches: make(chan struct{}, searchers),
 	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
@@ -86,8 +92,9 @@ func NewEngine(cfg Config) (*Engine, error) {
 		e.running.Go(w.run) // until stopWorkers
 	}
 	e.events.init()
-	ctx, cancel := context.WithCancel(context.Background())
-	e.stop = cancel
+	e.closing, e.end = context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(e.closing)
+	e.stop = stop
 	e.running.Go(func() { e.supervise(ctx) })
 	e.running.Go(func() { e.keepHouse(ctx) })
 	return e, nil
@@ -96,9 +103,10 @@ func NewEngine(cfg Config) (*Engine, error) {
 // Close ends the engine: it refuses further changes, closes all ports, and
 // waits for the workers. What the ports made is gone then.
 func (e *Engine) Close(ctx context.Context) error {
-	// No port comes back while they are closed; and whoever is bringing back
-	// a thousand lets it be, so that his turn ends.
-	e.stop()
+	// No port comes back while they are closed. Requests under way, and
+	// whoever is bringing back a thousand ports, let it be, so that their
+	// turn ends.
+	e.end()
 	e.change.Lock()
 	e.mu.Lock()
 	if e.closed {
@@ -194,14 +202,27 @@ func (e *Engine) findLocked(name string) (*Switch, error) {
 func (e *Engine) begin(ctx context.Context) error {
 	e.change.Lock()
 	switch {
-	case e.closed:
+	case e.closed || e.closing.Err() != nil:
 		e.change.Unlock()
-		return errorf(Closing, "the switch is shutting down")
+		return errClosing
 	case ctx.Err() != nil:
 		e.change.Unlock()
 		return errorf(Failed, "nothing was changed: the request ended before its turn came: %v", ctx.Err())
 	}
 	return nil
+}
+
+var errClosing = errorf(Closing, "the switch is shutting down")
+
+// request bounds what somebody asked for by the engine's life: Close ends it.
+// The caller calls done.
+func (e *Engine) request(ctx context.Context) (_ context.Context, done func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	forget := context.AfterFunc(e.closing, cancel)
+	return ctx, func() {
+		forget()
+		cancel()
+	}
 }
 
 // AddSwitch makes a switch.

@@ -413,6 +413,6 @@ func patchTo(sw, name string) port.Config {
 }
 
 func (b *bench) setPort(name string, change func(*PortConfig)) error {
-	_, err := b.SetPort(context.Background(), "sw0", name, func(c *PortConfig) error { change(c); return nil })
+	_, err := b.SetPort(context.Background(), "sw0", name, false, func(c *PortConfig) error { change(c); return nil })
 	return err
 }

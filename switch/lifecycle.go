@@ -15,8 +15,13 @@ import (
 // deviceGone is how a worker tells that it found a device gone. It never waits.
 func (e *Engine) deviceGone(c *core) {
 	c.gone.Store(true)
+	e.wake()
+}
+
+// wake has the supervisor look at what workers and searches have found.
+func (e *Engine) wake() {
 	select {
-	case e.gone <- struct{}{}:
+	case e.news <- struct{}{}:
 	default:
 	}
 }
@@ -33,10 +38,12 @@ func (e *Engine) supervise(ctx context.Context) {
 			return
 		case ev := <-e.host.Events():
 			which = func() func(*Port) bool { return e.concerned(ev) }
-		case <-e.gone:
+		case <-e.news:
 			which = func() func(*Port) bool { return func(p *Port) bool { return p.core.gone.Swap(false) } }
 		case now := <-retry.C:
-			which = func() func(*Port) bool { return func(p *Port) bool { return p.detached() && p.retry.due(now) } }
+			which = func() func(*Port) bool {
+				return func(p *Port) bool { return p.detached() && !p.sought && p.retry.due(now) }
+			}
 		}
 		if e.begin(ctx) != nil {
 			return
@@ -109,11 +116,18 @@ func (e *Engine) follow(ctx context.Context, which func(*Port) bool) time.Durati
 			back = append(back, l.p) // it may be back already, under its old name
 		}
 	}
+	back = slices.DeleteFunc(back, func(p *Port) bool {
+		asks := p.cfg.Attach.Asks()
+		if asks {
+			e.seek(ctx, p)
+		}
+		return asks
+	})
 	e.comeBack(ctx, back)
 
 	next, now := time.Hour, time.Now()
 	for _, p := range e.allPorts() {
-		if p.detached() && !p.status.Manual {
+		if p.detached() && !p.status.Manual && !p.sought {
 			next = min(next, p.retry.in(now))
 		}
 	}
@@ -229,7 +243,7 @@ func (e *Engine) comeBack(ctx context.Context, lost []*Port) {
 	for range min(openers, len(lost)) {
 		working.Go(func() { // until next is empty
 			for p := range next {
-				a, err := e.reopen(port.Again(ctx), p)
+				a, err := e.reopen(port.Again(ctx), p, nil)
 				opened <- &hold{p, a, err}
 			}
 		})
@@ -242,21 +256,27 @@ func (e *Engine) comeBack(ctx context.Context, lost []*Port) {
 		n += len(ready)
 		e.resume(ready...)
 		for _, h := range ready {
-			if h.err != nil {
-				h.p.retry.failed(time.Now())
-				e.log.Debug("port stays lost", "port", h.p.name(), "reason", h.err)
-				continue
-			}
-			h.p.retry = backoff{}
-			e.update(h.p, h.p.status)
+			e.cameBack(h.p, h.err)
 		}
 	}
 	working.Wait()
 }
 
-// reattach opens anew what a lost port is attached to.
-func (e *Engine) reattach(ctx context.Context, p *Port) error {
-	a, err := e.reopen(ctx, p)
+// cameBack draws the conclusions from the try to attach a lost port again.
+func (e *Engine) cameBack(p *Port, err error) {
+	if err != nil {
+		p.retry.failed(time.Now())
+		e.log.Debug("port stays lost", "port", p.name(), "reason", err)
+		return
+	}
+	p.retry = backoff{}
+	e.update(p, p.status)
+}
+
+// reattach opens anew what a lost port is attached to, at the place that was
+// found for it, if one was.
+func (e *Engine) reattach(ctx context.Context, p *Port, at *port.Place) error {
+	a, err := e.reopen(ctx, p, at)
 	h := hold{p, a, err}
 	e.resume(&h)
 	return h.err
@@ -277,18 +297,19 @@ func (e *Engine) resume(holds ...*hold) {
 
 // reopen opens what the port was attached to. The far end gets the name that it
 // had, also where nobody asked for one, unless that is taken.
-func (e *Engine) reopen(ctx context.Context, p *Port) (Attachment, error) {
+func (e *Engine) reopen(ctx context.Context, p *Port, at *port.Place) (Attachment, error) {
 	id, cfg := port.Identity{Switch: p.sw.name, Port: p.cfg.Name}, p.cfg.Attach
+	cfg.Namespace = p.info.Namespace
 	if cfg.IfName == "" && p.ifName != "" {
 		same := cfg
 		same.IfName = p.ifName
-		a, err := e.host.Open(ctx, id, same)
+		a, err := e.host.Open(ctx, id, same, at)
 		var taken *port.Error
 		if !errors.As(err, &taken) || taken.Code != port.Exists {
 			return a, translate(err)
 		}
 	}
-	a, err := e.host.Open(ctx, id, cfg)
+	a, err := e.host.Open(ctx, id, cfg, at)
 	return a, translate(err)
 }
 

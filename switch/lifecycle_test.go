@@ -109,7 +109,7 @@ func TestManualPortStaysLost(t *testing.T) {
 	awaitState(t, events, "p1", Lost)
 
 	host.setStatus(port.Status{Carrier: true})
-	info, err := e.SetPort(context.Background(), "sw0", "p1", func(*PortConfig) error { return nil })
+	info, err := e.SetPort(context.Background(), "sw0", "p1", true, func(*PortConfig) error { return nil })
 	if err != nil || info.State != Up {
 		t.Errorf("after port set up: state %s, error %v; want up", info.State, err)
 	}

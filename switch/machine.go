@@ -9,8 +9,12 @@ import (
 // Host attaches ports to the world. [Machine] makes one of the machine that
 // the daemon runs on; tests have one in memory.
 type Host interface {
-	// Open attaches a port, or changes nothing.
-	Open(ctx context.Context, id port.Identity, cfg port.Config) (Attachment, error)
+	// Find finds the place of a port where another program has to be asked
+	// for it (port.Config.Asks), which may take seconds. It changes nothing.
+	Find(ctx context.Context, cfg port.Config) (*port.Place, error)
+	// Open attaches a port, or changes nothing. at is what Find has found; it
+	// stays the caller's.
+	Open(ctx context.Context, id port.Identity, cfg port.Config, at *port.Place) (Attachment, error)
 	// CloseAll closes many at once, faster than one by one.
 	CloseAll(ctx context.Context, all []Attachment) error
 	// Events tells what changed around attachments; see port.Key.
@@ -42,8 +46,12 @@ type attachment struct{ *port.Attachment }
 func (a attachment) Device() port.Device { return a.Attachment.Device }
 func (a attachment) Info() port.Info     { return a.Attachment.Info }
 
-func (m machine) Open(ctx context.Context, id port.Identity, cfg port.Config) (Attachment, error) {
-	a, err := m.host.Open(ctx, id, cfg)
+func (m machine) Find(ctx context.Context, cfg port.Config) (*port.Place, error) {
+	return m.host.Find(ctx, cfg)
+}
+
+func (m machine) Open(ctx context.Context, id port.Identity, cfg port.Config, at *port.Place) (Attachment, error) {
+	a, err := m.host.Open(ctx, id, cfg, at)
 	if err != nil {
 		return nil, err
 	}

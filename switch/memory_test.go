@@ -35,7 +35,9 @@ func newMemory() *memory {
 	}
 }
 
-func (m *memory) Open(_ context.Context, id port.Identity, _ port.Config) (Attachment, error) {
+func (m *memory) Find(context.Context, port.Config) (*port.Place, error) { return nil, nil }
+
+func (m *memory) Open(_ context.Context, id port.Identity, _ port.Config, _ *port.Place) (Attachment, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.refuse != nil {

@@ -432,7 +432,7 @@ func (b *bench) configure(r modelRandom, ports int) *modelSwitch {
 		name := fmt.Sprint("p", i)
 		p, cfg := r.port(name)
 		m.ports = append(m.ports, p)
-		_, err := b.SetPort(context.Background(), "sw0", name, func(c *PortConfig) error { *c = cfg; return nil })
+		_, err := b.SetPort(context.Background(), "sw0", name, false, func(c *PortConfig) error { *c = cfg; return nil })
 		b.must(err)
 	}
 	sw, _ := b.find("sw0")

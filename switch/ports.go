@@ -28,17 +28,19 @@ type Port struct {
 	core *core
 	cfg  PortConfig
 
-	attached Attachment  // nil: lost, or a patch
-	info     port.Info   // of the last attachment
-	status   port.Status // as it was last asked for
-	peer     *Port       // of a patch
-	worker   *worker     // that receives from the device
-	state    State
-	reason   string
-	watching []port.Key // under which Engine.watched has it
-	retry    backoff    // while nothing is attached
-	rxFull   uint64     // frames that the kernel dropped, so far
-	ifName   string     // of the far end when it was first made
+	attached  Attachment  // nil: lost, or a patch
+	info      port.Info   // of the last attachment
+	status    port.Status // as it was last asked for
+	peer      *Port       // of a patch
+	worker    *worker     // that receives from the device
+	state     State
+	reason    string
+	watching  []port.Key // under which Engine.watched has it
+	retry     backoff    // while nothing is attached
+	sought    bool       // a search for its place is under way: see seek
+	seekAgain bool       // and something has happened since it began
+	rxFull    uint64     // frames that the kernel dropped, so far
+	ifName    string     // of the far end when it was first made
 }
 
 // check says what is wrong with the words of a port's configuration.
@@ -65,23 +67,30 @@ func (e *Engine) AddPort(ctx context.Context, cfg PortConfig) (PortInfo, error) 
 	if err := cfg.check(); err != nil {
 		return PortInfo{}, err
 	}
+	ctx, done := e.request(ctx)
+	defer done()
+	if _, err := e.vacancy(&cfg); err != nil {
+		return PortInfo{}, err // nobody needs to be asked
+	}
+	at, err := e.host.Find(ctx, cfg.Attach)
+	if err != nil {
+		return PortInfo{}, e.unlessClosing(err)
+	}
+	defer at.Close()
 	if err := e.begin(ctx); err != nil {
 		return PortInfo{}, err
 	}
 	defer e.change.Unlock()
-	sw, err := e.find(cfg.Switch)
+	sw, err := e.vacancy(&cfg)
 	if err != nil {
 		return PortInfo{}, err
-	}
-	if sw.ports[cfg.Name] != nil {
-		return PortInfo{}, errorf(Exists, "port %s/%s stands already: choose another name, or change it with `vsctl port set %s/%s`", cfg.Switch, cfg.Name, cfg.Switch, cfg.Name)
 	}
 	if cfg.Attach.Kind == port.Patch {
 		return e.addPatch(sw, cfg)
 	}
-	a, err := e.host.Open(ctx, port.Identity{Switch: cfg.Switch, Port: cfg.Name}, cfg.Attach)
+	a, err := e.host.Open(ctx, port.Identity{Switch: cfg.Switch, Port: cfg.Name}, cfg.Attach, at)
 	if err != nil {
-		return PortInfo{}, translate(err)
+		return PortInfo{}, e.unlessClosing(err)
 	}
 	p, err := e.newPort(sw, cfg)
 	if err == nil {
@@ -94,6 +103,21 @@ func (e *Engine) AddPort(ctx context.Context, cfg PortConfig) (PortInfo, error) 
 	}
 	e.enter(p)
 	return e.portInfo(p), nil
+}
+
+// vacancy returns the switch that a new port is to be on, where its name is
+// free.
+func (e *Engine) vacancy(cfg *PortConfig) (*Switch, error) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	sw, err := e.findLocked(cfg.Switch)
+	if err != nil {
+		return nil, err
+	}
+	if sw.ports[cfg.Name] != nil {
+		return nil, errorf(Exists, "port %s/%s stands already: choose another name, or change it with `vsctl port set %s/%s`", cfg.Switch, cfg.Name, cfg.Switch, cfg.Name)
+	}
+	return sw, nil
 }
 
 // newPort gives a port its ID. Nothing refers to it yet.
@@ -246,8 +270,19 @@ func (p *Port) view(e *Engine, sw *Switch) *view {
 
 // SetPort changes a port: change is called with a copy of its configuration,
 // which is put in force if it returns nil. What the port is attached to cannot
-// be changed.
-func (e *Engine) SetPort(ctx context.Context, swName, name string, change func(*PortConfig) error) (PortInfo, error) {
+// be changed. With raise, a port that has lost its device gets it again, or
+// nothing is changed.
+func (e *Engine) SetPort(ctx context.Context, swName, name string, raise bool, change func(*PortConfig) error) (PortInfo, error) {
+	ctx, done := e.request(ctx)
+	defer done()
+	var at *port.Place
+	if raise {
+		var err error
+		if at, err = e.placeOfLost(ctx, swName, name); err != nil {
+			return PortInfo{}, err
+		}
+		defer at.Close()
+	}
 	if err := e.begin(ctx); err != nil {
 		return PortInfo{}, err
 	}
@@ -256,13 +291,14 @@ func (e *Engine) SetPort(ctx context.Context, swName, name string, change func(*
 	if err != nil {
 		return PortInfo{}, err
 	}
-	next := p.cfg
-	if err := change(&next); err != nil {
+	next, err := p.changed(change)
+	if err != nil {
 		return PortInfo{}, err
 	}
-	next.Switch, next.Name, next.Attach = p.cfg.Switch, p.cfg.Name, p.cfg.Attach
-	if err := next.check(); err != nil {
-		return PortInfo{}, err
+	if raise && p.detached() {
+		if err := e.raise(ctx, p, at); err != nil {
+			return PortInfo{}, err
+		}
 	}
 	status := p.status
 	if next.Down != p.cfg.Down && p.attached != nil {
@@ -278,12 +314,6 @@ func (e *Engine) SetPort(ctx context.Context, swName, name string, change func(*
 	if was := limits(&old); was != limits(&next) {
 		p.sw.table.SetPort(p.id, limits(&next))
 	}
-	if !next.Down && p.detached() && !next.Attach.LostForGood() {
-		if err := e.reattach(ctx, p); err != nil {
-			e.log.Info("port stays lost", "port", p.name(), "reason", err)
-		}
-		status = p.status
-	}
 	e.update(p, status)
 	if p.peer != nil {
 		e.update(p.peer, p.peer.status)
@@ -291,6 +321,16 @@ func (e *Engine) SetPort(ctx context.Context, swName, name string, change func(*
 	e.forgetVLANs(p, &old.VLAN)
 	e.tellPort(PortChanged, p)
 	return e.portInfo(p), nil
+}
+
+// changed returns what change makes of the port's configuration.
+func (p *Port) changed(change func(*PortConfig) error) (PortConfig, error) {
+	next := p.cfg
+	if err := change(&next); err != nil {
+		return next, err
+	}
+	next.Switch, next.Name, next.Attach = p.cfg.Switch, p.cfg.Name, p.cfg.Attach
+	return next, next.check()
 }
 
 // forgetVLANs removes the entries of VLANs that the port had under its old
@@ -462,6 +502,14 @@ func (p *Port) countRxFull(d port.Device) {
 
 func (e *Engine) tellPort(kind EventKind, p *Port) {
 	e.events.send(Event{Kind: kind, Switch: p.sw.name, Port: p.cfg.Name, State: p.state, Reason: p.reason})
+}
+
+// unlessClosing is translate for requests, which Close ends.
+func (e *Engine) unlessClosing(err error) error {
+	if e.closing.Err() != nil && errors.Is(err, context.Canceled) {
+		return errClosing
+	}
+	return translate(err)
 }
 
 // translate gives errors of package port the codes of this one.

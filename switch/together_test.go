@@ -27,7 +27,7 @@ type named struct {
 	name string
 }
 
-func (n *namer) Open(ctx context.Context, id port.Identity, cfg port.Config) (Attachment, error) {
+func (n *namer) Open(ctx context.Context, id port.Identity, cfg port.Config, at *port.Place) (Attachment, error) {
 	if n.slow != nil {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -43,7 +43,7 @@ func (n *namer) Open(ctx context.Context, id port.Identity, cfg port.Config) (At
 	for i := 0; name == "" || cfg.IfName == "" && n.taken[name]; i++ {
 		name = fmt.Sprintf("eth%d", i)
 	}
-	a, err := n.memory.Open(ctx, id, cfg)
+	a, err := n.memory.Open(ctx, id, cfg, at)
 	if err != nil {
 		return nil, err
 	}

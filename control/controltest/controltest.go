@@ -124,7 +124,9 @@ type host struct {
 	nextIndex int
 }
 
-func (h *host) Open(ctx context.Context, id port.Identity, cfg port.Config) (vswitch.Attachment, error) {
+func (h *host) Find(context.Context, port.Config) (*port.Place, error) { return nil, nil }
+
+func (h *host) Open(ctx context.Context, id port.Identity, cfg port.Config, _ *port.Place) (vswitch.Attachment, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
