@@ -30,7 +30,7 @@ missing. No daemon has to run; who runs doctor should be who would run the
 daemon, which is root. Exits 1 if something fails.`,
 		Args: words(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			findings := append(checkMachine(), a.checkDaemon(c))
+			findings := append(checkMachine(c.Context()), a.checkDaemon(c))
 			err := a.print(findings, func(w io.Writer) error {
 				t := newTable("STATE", "CHECK", "DETAIL")
 				for _, f := range findings {

@@ -1,11 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
@@ -18,7 +18,7 @@ import (
 
 // checkMachine tries what the daemon does, each in a way that leaves nothing
 // behind.
-func checkMachine() []finding {
+func checkMachine(ctx context.Context) []finding {
 	return []finding{
 		checkRights(),
 		checkTun(),
@@ -27,7 +27,7 @@ func checkMachine() []finding {
 		checkVeth(),
 		checkDescriptors(),
 		checkNamespaces(),
-		checkContainers(),
+		checkContainers(ctx),
 	}
 }
 
@@ -200,17 +200,4 @@ func checkNamespaces() finding {
 		return trouble("netns", "read "+dir, err, "")
 	}
 	return finding{"netns", okay, fmt.Sprintf("%s has %d named namespaces", dir, len(names)), ""}
-}
-
-func checkContainers() finding {
-	var found []string
-	for _, name := range []string{"podman", "docker"} {
-		if _, err := exec.LookPath(name); err == nil {
-			found = append(found, name)
-		}
-	}
-	if len(found) == 0 {
-		return finding{"containers", warned, "neither podman nor docker is there: --container cannot be used", "apt-get install podman, if you want it"}
-	}
-	return finding{"containers", okay, strings.Join(found, " and ") + " can be asked for containers", ""}
 }
