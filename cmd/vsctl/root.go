@@ -175,6 +175,9 @@ func (a *app) group(c *cobra.Command) *cobra.Command {
 	c.DisableFlagsInUseLine = true
 	c.Args = cobra.ArbitraryArgs
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 && a.json {
+			return usage("%s: what shall be done is missing: see %s --help", c.CommandPath(), c.CommandPath())
+		}
 		if len(args) == 0 {
 			c.SetOut(a.stderr)
 			_ = c.Help() // fails as stderr does
