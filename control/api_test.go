@@ -105,7 +105,7 @@ func TestRequestsAndTheirStatus(t *testing.T) {
 		{"GET", "/v1/switches/nope", "", 404, "not-found"},
 		{"POST", "/v1/switches", `{"name":"sw0"}`, 409, `"code":"exists"`},
 		{"POST", "/v1/switches", `{"name":"sw0","may_exist":true}`, 200, `"name":"sw0"`},
-		{"POST", "/v1/switches", `{"name":"sw0","may_exist":true,"ageing_seconds":1}`, 409, "ageing: have 5m0s, asked 1s"},
+		{"POST", "/v1/switches", `{"name":"sw0","may_exist":true,"ageing_seconds":1}`, 409, "ageing: have 300s, asked 1s"},
 		{"POST", "/v1/switches", `{"name":"a/b"}`, 400, "cannot name a switch"},
 		{"POST", "/v1/switches", `{"name":"x","bpdu":"eat"}`, 400, "forward or drop"},
 		{"POST", "/v1/switches", `{"name":"x","ageing_seconds":-1}`, 400, "ageing"},

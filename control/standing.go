@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/vswitch/vswitch/api"
 	"github.com/vswitch/vswitch/frame"
@@ -48,11 +50,16 @@ func orNone(s string) string {
 
 func settingsDiff(have, want vswitch.Settings) []string {
 	var d differences
-	d.add("ageing", have.Ageing, want.Ageing)
+	d.add("ageing", seconds(have.Ageing), seconds(want.Ageing))
 	d.add("fdb-size", have.FDBSize, want.FDBSize)
 	d.add("bpdu", bpdu(have.DropBPDU), bpdu(want.DropBPDU))
 	d.add("pass-reserved", have.PassReserved, want.PassReserved)
 	return d
+}
+
+// seconds writes a time as it is written everywhere.
+func seconds(d time.Duration) string {
+	return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s"
 }
 
 // portDiff compares a port that stands with what was asked for. What the asker

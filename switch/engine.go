@@ -193,7 +193,16 @@ func (e *Engine) findLocked(name string) (*Switch, error) {
 	if sw := e.switches[name]; sw != nil {
 		return sw, nil
 	}
-	return nil, errorf(NotFound, "no switch %q: `vsctl switch list` shows those that stand, `vsctl switch add %s` makes it", name, name)
+	return nil, errorf(NotFound, "no switch %q: `vsctl switch list` shows those that stand", name)
+}
+
+// home returns the switch on which a port is to be made.
+func (e *Engine) home(name string) (*Switch, error) {
+	sw, err := e.find(name)
+	if err != nil {
+		return nil, errorf(NotFound, "%v, `vsctl switch add %s` makes it", err, name)
+	}
+	return sw, nil
 }
 
 // begin starts a change; the caller ends it with e.change.Unlock. It refuses

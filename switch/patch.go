@@ -15,7 +15,7 @@ func (e *Engine) addPatch(sw *Switch, cfg PortConfig) (PortInfo, error) {
 	if err := far.check(); err != nil {
 		return PortInfo{}, err
 	}
-	farSwitch, err := e.find(far.Switch)
+	farSwitch, err := e.home(far.Switch)
 	if err != nil {
 		return PortInfo{}, err
 	}

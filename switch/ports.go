@@ -108,12 +108,12 @@ func (e *Engine) AddPort(ctx context.Context, cfg PortConfig) (PortInfo, error) 
 // vacancy returns the switch that a new port is to be on, where its name is
 // free.
 func (e *Engine) vacancy(cfg *PortConfig) (*Switch, error) {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	sw, err := e.findLocked(cfg.Switch)
+	sw, err := e.home(cfg.Switch)
 	if err != nil {
 		return nil, err
 	}
+	e.mu.RLock()
+	defer e.mu.RUnlock()
 	if sw.ports[cfg.Name] != nil {
 		return nil, errorf(Exists, "port %s/%s stands already: choose another name, or change it with `vsctl port set %s/%s`", cfg.Switch, cfg.Name, cfg.Switch, cfg.Name)
 	}

@@ -149,7 +149,7 @@ func (c *Client) noAnswer(ctx context.Context, err error) error {
 }
 
 func (c *Client) late() error {
-	return api.Errorf(api.Timeout, "no answer from the daemon at %s within %s: ask with a longer --timeout, or look at its log", c.socket, c.timeout)
+	return api.Errorf(api.Timeout, "no answer from the daemon at %s within %gs: ask with a longer --timeout, or look at its log", c.socket, c.timeout.Seconds())
 }
 
 // route is a path below /v1/ and the question mark's share. The host is not

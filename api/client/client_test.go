@@ -76,7 +76,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 			case <-r.Context().Done():
 			case <-forever:
 			}
-		}, api.Timeout, "within 50ms"},
+		}, api.Timeout, "within 0.05s"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cl := client.New(client.Config{Socket: serve(t, c.answer), Timeout: 50 * time.Millisecond})

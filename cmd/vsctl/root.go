@@ -249,8 +249,11 @@ func encodeJSON(w io.Writer, v any) error {
 // seconds is a flag for a time: "300s", "5m", or a bare number of seconds.
 type seconds time.Duration
 
-func (s *seconds) String() string { return time.Duration(*s).String() }
-func (s *seconds) Type() string   { return "time" }
+func (s *seconds) String() string {
+	return strconv.FormatFloat(time.Duration(*s).Seconds(), 'f', -1, 64) + "s"
+}
+
+func (s *seconds) Type() string { return "time" }
 
 func (s *seconds) Set(word string) error {
 	if _, err := strconv.ParseUint(word, 10, 32); err == nil {
