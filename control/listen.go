@@ -27,6 +27,10 @@ func Listen(path, group string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	if path == "" || path[0] == '@' {
+		// No file would stand for it (unix(7)), and nothing would say who may use it.
+		return nil, fmt.Errorf("%q is no path of a control socket: choose one of a file, such as /run/vswitchd/vswitchd.sock", path)
+	}
 	const longest = len(unix.RawSockaddrUnix{}.Path) - 1
 	if len(path) > longest {
 		return nil, fmt.Errorf("the socket's path %s is over %d characters: choose a shorter one", path, longest)

@@ -44,9 +44,9 @@ func TestRefusedDevices(t *testing.T) {
 		{"a TAP whose name is taken inside", "--tap --netns web --ifname lo", []string{"lo"}},
 		{"a veth whose name is taken inside", "--netns web --ifname lo", []string{"lo"}},
 		{"a namespace that is absent", "--netns absent", []string{"absent"}},
-		{"a path that is absent", "--netns /nowhere", []string{"/nowhere"}},
+		{"a path that is absent", "--netns /nowhere", []string{"/nowhere", "lsns"}},
 		{"a path that is no namespace", "--netns /dev/null", []string{"/dev/null"}},
-		{"a process that is absent", "--netns pid:4194303", []string{"4194303"}},
+		{"a process that is absent", "--netns pid:4194303", []string{"4194303", "lsns"}},
 		{"an owner that is absent", "--vm vm9 --owner nosuchuser", []string{"nosuchuser"}},
 		{"a patch to a switch that is absent", "--patch nowhere/p", []string{"nowhere"}},
 		{"a patch to a port that is there", "--patch sw0/first", []string{"first"}},
@@ -104,4 +104,25 @@ func TestPortsThatStandAlready(t *testing.T) {
 	h.Refused(1, []string{`"q"`, "sw0"}, "port", "del", "q")
 	h.VS("port", "del", "q", "--if-exists")
 	h.Refused(1, []string{"sw9"}, "port", "add", "sw9/p", "--netns", "web")
+}
+
+// Without the rights that it needs the daemon does not start, and says what
+// would work; doctor says which rights are missing.
+func TestDaemonWithoutRights(t *testing.T) {
+	h := NewHost(t, NoDaemon)
+	powerless := func(argv ...string) Result {
+		return h.Try(append([]string{"setpriv", "--bounding-set", "-all"}, argv...)...)
+	}
+	r := powerless(vswitchdPath(t, true), "--socket", h.Socket, "--state-dir", h.StateDir)
+	for _, w := range []string{"not permitted", "as root", "vsctl doctor"} {
+		if r.Code != 1 || !strings.Contains(r.Stderr, w) {
+			t.Errorf("vswitchd: exit %d, want 1 and %q:\n%s", r.Code, w, indent(r.Output()))
+		}
+	}
+	r = powerless(vsctlPath(t), "doctor")
+	for _, w := range []string{"CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_SYS_ADMIN", "CAP_NET_BROADCAST"} {
+		if r.Code != 1 || !strings.Contains(r.Stdout, w) {
+			t.Errorf("vsctl doctor: exit %d, want 1 and that %s is missing:\n%s", r.Code, w, indent(r.Output()))
+		}
+	}
 }

@@ -28,12 +28,12 @@ func TestBadInputIsExplainedAndLeavesNothing(t *testing.T) {
 			words []string
 		}{
 			{Config{Netns: "nosuch"}, NotFound, []string{"nosuch", "ip netns add"}},
-			{Config{Netns: "/nosuch/net"}, NotFound, []string{"/nosuch/net"}},
+			{Config{Netns: "/nosuch/net"}, NotFound, []string{"/nosuch/net", "lsns -t net"}},
 			{Config{Netns: file}, Refused, []string{file, "not a network namespace"}},
 			{Config{Netns: "/proc/self/ns/mnt"}, Refused, []string{"/proc/self/ns/mnt", "not a network namespace"}},
 			{Config{Netns: "../x"}, Invalid, []string{"../x"}},
 			{Config{Netns: "pid:x"}, Invalid, []string{"pid:x"}},
-			{Config{Netns: "pid:999999999"}, NotFound, []string{"process 999999999"}},
+			{Config{Netns: "pid:999999999"}, NotFound, []string{"process 999999999", "lsns -t net"}},
 			{Config{Netns: ns, Container: "c"}, Invalid, []string{"one of both"}},
 			{Config{Netns: ns, IfName: "a name"}, Invalid, []string{"a name"}},
 			{Config{Netns: ns, IfName: "eth%d"}, Invalid, []string{"eth%d"}},

@@ -51,6 +51,7 @@ func checkRights() finding {
 		{unix.CAP_NET_ADMIN, "CAP_NET_ADMIN"},
 		{unix.CAP_NET_RAW, "CAP_NET_RAW"},
 		{unix.CAP_SYS_ADMIN, "CAP_SYS_ADMIN"},
+		{unix.CAP_NET_BROADCAST, "CAP_NET_BROADCAST"}, // to hear of devices in all namespaces
 	}
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -74,7 +75,7 @@ func checkRights() finding {
 		f.Mend = "give the container or unit these capabilities"
 	case len(missing) > 0:
 		f.State, f.Detail = warned, "without "+strings.Join(missing, ", ")+", which the daemon needs"
-		f.Mend = "run the daemon, and vsctl doctor, as root"
+		f.Mend = "run the daemon, and vsctl doctor, as root; or give both these capabilities"
 	}
 	return f
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -50,6 +51,9 @@ took is as it was before.`,
 			}
 			if o.workers < 0 || o.workers > maxWorkers() {
 				return usageError{fmt.Errorf("--workers %d is not possible here: give 1 to %d, or 0 for the default", o.workers, maxWorkers())}
+			}
+			if o.socket == "" {
+				return usageError{errors.New("--socket is empty: give a path, such as /run/vswitchd/vswitchd.sock")}
 			}
 			return serve(cmd.Context(), o, log)
 		},

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -38,11 +39,11 @@ func defaultSocket() string {
 func serve(ctx context.Context, o options, log *slog.Logger) error {
 	listener, err := control.Listen(o.socket, o.socketGroup)
 	if err != nil {
-		return err
+		return orRights(err)
 	}
 	host, err := openHost(ctx, o.socket, log)
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return errors.Join(orRights(err), listener.Close())
 	}
 	defer host.Close()
 
@@ -63,6 +64,14 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 		return errors.Join(err, engine.Close(ctx), listener.Close())
 	}
 	return serveUntil(ctx, engine, listener, o, log)
+}
+
+// orRights says what would work where something is not permitted.
+func orRights(err error) error {
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return fmt.Errorf("%w: run vswitchd as root, or with the capabilities that vsctl doctor asks for", err)
 }
 
 // openHost makes the ports' view of the machine, and removes what a daemon of

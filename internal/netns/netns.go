@@ -63,9 +63,9 @@ func missing(ref, path string) error {
 	pid, isPID := PID(ref)
 	switch {
 	case isPID:
-		e.message = fmt.Sprintf("process %d does not exist", pid)
+		e.message = fmt.Sprintf("process %d does not exist: lsns -t net shows namespaces with a process of each", pid)
 	case filepath.IsAbs(ref):
-		e.message = fmt.Sprintf("there is no network namespace at %s", path)
+		e.message = fmt.Sprintf("there is no network namespace at %s: lsns -t net shows those that are there; one with a name is made with: ip netns add NAME", path)
 	default:
 		e.message = fmt.Sprintf("there is no network namespace %s: make it with: ip netns add %s", ref, ref)
 	}

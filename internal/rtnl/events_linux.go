@@ -64,7 +64,7 @@ func Listen() (*Listener, error) {
 	}
 	if err != nil {
 		unix.Close(fd)
-		return nil, fmt.Errorf("listen to netlink events of all namespaces (needs CAP_NET_BROADCAST): %w", err)
+		return nil, fmt.Errorf("listen to netlink events of all namespaces (takes CAP_NET_BROADCAST): %w", err)
 	}
 	l := &Listener{file: os.NewFile(uintptr(fd), "netlink"), buf: make([]byte, 256<<10), oob: make([]byte, 256)}
 	if l.conn, err = l.file.SyscallConn(); err != nil {

@@ -1,0 +1,25 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestWrongWords(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		want string
+	}{
+		{"--socket=", "--socket is empty: give a path"},
+		{"serve", `"serve": vswitchd takes flags only`},
+		{"--workers -1", "--workers -1 is not possible"},
+		{"--log-level loud", "use debug, info, warn or error"},
+		{"--nonsense", "unknown flag"},
+	} {
+		var stdout, stderr strings.Builder
+		code := run(t.Context(), strings.Fields(c.args), &stdout, &stderr)
+		if code != 2 || !strings.Contains(stderr.String(), c.want) {
+			t.Errorf("vswitchd %s: exit %d, %q; want 2 and %q", c.args, code, stderr.String(), c.want)
+		}
+	}
+}
