@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 // or numbered; "": the daemon's own). Its folder is made if it is not there. A
 // socket at which nobody answers is replaced; where a daemon answers, or where
 // something stands that is no socket, Listen refuses. Closing the listener
-// removes the socket.
+// removes the socket, and the folder if a daemon made it and it is empty.
 func Listen(path, group string) (net.Listener, error) {
 	gid, err := groupID(group)
 	if err != nil {
@@ -35,15 +36,17 @@ func Listen(path, group string) (net.Listener, error) {
 	if len(path) > longest {
 		return nil, fmt.Errorf("the socket's path %s is over %d characters: choose a shorter one", path, longest)
 	}
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make the folder of the control socket: %w", err)
-	}
-	unlock, err := lockDir(dir)
+	dir, err := enterFolder(filepath.Dir(path))
 	if err != nil {
 		return nil, fmt.Errorf("listen at %s: %w", path, err)
 	}
-	defer unlock()
+	made := false
+	defer func() {
+		if !made {
+			dir.remove()
+		}
+		dir.unlock()
+	}()
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}
@@ -58,54 +61,40 @@ func Listen(path, group string) (net.Listener, error) {
 	if err == nil {
 		err = os.Chmod(path, 0o660)
 	}
-	var made os.FileInfo
+	var socket os.FileInfo
 	if err == nil {
-		made, err = os.Lstat(path)
+		socket, err = os.Lstat(path)
 	}
 	if err != nil {
 		l.Close()
 		os.Remove(path)
 		return nil, fmt.Errorf("set who may use the control socket: %w", err)
 	}
-	return &listener{l, path, made}, nil
+	made = true
+	return &listener{UnixListener: l, path: path, socket: socket, folder: dir}, nil
 }
 
 // listener removes its socket as it closes, unless another one stands there.
 type listener struct {
 	*net.UnixListener
-	path string
-	made os.FileInfo
+	path   string
+	socket os.FileInfo
+	folder *folder
+	once   sync.Once // what comes there after the first Close is others'
 }
 
 func (l *listener) Close() error {
-	if now, err := os.Lstat(l.path); err == nil && os.SameFile(now, l.made) {
-		os.Remove(l.path)
-	}
-	return l.UnixListener.Close()
-}
-
-// lockDir keeps two daemons that start at once from replacing each other's
-// socket. The lock is on the folder itself, so that no file stays behind, and
-// it ends with the process.
-func lockDir(dir string) (unlock func(), err error) {
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	const patience = 2 * time.Second
-	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		switch {
-		case err == nil:
-			return func() { f.Close() }, nil
-		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
-			f.Close()
-			return nil, fmt.Errorf("lock %s: %w", dir, err)
-		case time.Now().After(deadline):
-			f.Close()
-			return nil, fmt.Errorf("another process has locked %s: see who with lslocks", dir)
+	l.once.Do(func() {
+		if now, err := os.Lstat(l.path); err == nil && os.SameFile(now, l.socket) {
+			os.Remove(l.path)
 		}
-	}
+		// Whoever has it locked is about to make a socket there.
+		if l.folder.lock() == nil {
+			l.folder.remove()
+			l.folder.unlock()
+		}
+	})
+	return l.UnixListener.Close()
 }
 
 // removeStale makes way for a new socket, if there is nobody behind the old.

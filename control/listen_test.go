@@ -3,6 +3,7 @@ package control_test
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -20,7 +21,8 @@ import (
 )
 
 func TestListenMakesSocketForRootAndGroup(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "new", "folder", "s.sock")
+	dir := t.TempDir()
+	path := filepath.Join(dir, "new", "folder", "s.sock")
 	l, err := control.Listen(path, "")
 	if err != nil {
 		t.Fatal(err)
@@ -38,6 +40,85 @@ func TestListenMakesSocketForRootAndGroup(t *testing.T) {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("after Close, Lstat says %v, want that the socket is gone", err)
 	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("after Close there is %v, %v; want that the folders are gone, too", left, err)
+	}
+}
+
+// TestListenerLeavesFoldersOfOthers holds that only what Listen made is taken
+// away, and only when nobody has put anything there.
+func TestListenerLeavesFoldersOfOthers(t *testing.T) {
+	dir := t.TempDir()
+	theirs := filepath.Join(dir, "theirs")
+	if err := os.Mkdir(theirs, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	used := filepath.Join(dir, "used")
+	for _, in := range []string{theirs, used} {
+		l, err := control.Listen(filepath.Join(in, "s"), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if in == used {
+			if err := os.WriteFile(filepath.Join(used, "notes"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l.Close()
+		if _, err := os.Stat(in); err != nil {
+			t.Errorf("the folder %s is gone: %v", in, err)
+		}
+	}
+	if _, err := control.Listen(filepath.Join(dir, "new", "s"), "no-such-group"); err == nil {
+		t.Error("Listen succeeds with a group that is not there")
+	}
+	if _, err := os.Stat(filepath.Join(dir, "new")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("after a refusal, Stat says %v, want that no folder was left", err)
+	}
+}
+
+// TestFolderThatComesAndGoes holds that a daemon can start while another one
+// that had made the folder ends.
+func TestFolderThatComesAndGoes(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run", "vswitchd")
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for range 50 {
+				l, err := control.Listen(filepath.Join(dir, fmt.Sprint(i)), "")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				l.Close()
+			}
+		})
+	}
+	wg.Wait()
+	if unix.Setxattr(t.TempDir(), "trusted.test", nil, 0) != nil {
+		return // where folders cannot be marked, who made one tries alone
+	}
+	wantGone := func() {
+		t.Helper()
+		if _, err := os.Stat(filepath.Dir(dir)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("Stat says %v, want that nothing is left", err)
+		}
+	}
+	wantGone()
+
+	// Who made it is killed, and the next one takes it away.
+	killed, err := control.Listen(filepath.Join(dir, "s"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Remove(filepath.Join(dir, "s"))
+	next, err := control.Listen(filepath.Join(dir, "s"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	next.Close()
+	wantGone()
+	killed.Close()
 }
 
 func TestListenRefuses(t *testing.T) {
