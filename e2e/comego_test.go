@@ -428,11 +428,12 @@ func TestRenamedDevicesOfOurs(t *testing.T) {
 	for i, c := range []struct {
 		name, add string
 		rename    func(p Port)
-		ifname    string
+		shows     []string // words of port show
 	}{
-		{"the far end of a veth", "--veth --netns web --ifname far", func(Port) { web.Run("ip", "link", "set", "far", "name", "lan") }, "lan"},
-		{"our end of a veth", "--veth --netns web --ifname far", func(p Port) { h.Run("ip", "link", "set", p.Device, "name", "mine") }, "far"},
-		{"a TAP in a namespace", "--tap --netns web --ifname far", func(Port) { web.Run("ip", "link", "set", "far", "name", "lan") }, "lan"},
+		{"the far end of a veth", "--veth --netns web --ifname far", func(Port) { web.Run("ip", "link", "set", "far", "name", "lan") }, []string{"(lan)"}},
+		{"our end of a veth", "--veth --netns web --ifname far", func(p Port) { h.Run("ip", "link", "set", p.Device, "name", "mine") }, []string{"(far)", "mine (ifindex"}},
+		{"a TAP in a namespace", "--tap --netns web --ifname far", func(Port) { web.Run("ip", "link", "set", "far", "name", "lan") }, []string{"(lan)", "lan\n"}},
+		{"a TAP here", "--tap --ifname here", func(Port) { h.Run("ip", "link", "set", "here", "name", "mine") }, []string{"(mine)", "mine (ifindex"}},
 	} {
 		h.Case(c.name, func(t *testing.T) {
 			n := 10 + i
@@ -440,8 +441,11 @@ func TestRenamedDevicesOfOurs(t *testing.T) {
 			h.VS(append(append([]string{"port", "add", port}, strings.Fields(c.add)...), addresses(n)...)...)
 			c.rename(h.Port(port))
 			h.Eventually(0, func() error {
-				if p := h.Port(port); p.State != "up" || p.IfName != c.ifname {
-					return fmt.Errorf("the port is %s (%q), its far end %s; want up and %s", p.State, p.Reason, p.IfName, c.ifname)
+				shown := h.VS("port", "show", port)
+				for _, w := range append(c.shows, "up\n") {
+					if !strings.Contains(shown, w) {
+						return fmt.Errorf("port show does not say %q:\n%s", w, indent(shown))
+					}
 				}
 				return nil
 			})

@@ -32,8 +32,10 @@ type Status struct {
 	// Reason says why not, for people; empty with Carrier.
 	Reason string
 
+	// As they are now; zero where they could not be asked for.
 	MTU    int    // of the far end: what it takes in
-	IfName string // of the far end, which may have been renamed; empty where it is no other device
+	Device string // name of the switch's side, which may have been renamed
+	IfName string // of the far end, likewise; empty where it is no other device
 }
 
 // kind is what differs between the kinds of attachments. The attachment's

@@ -273,7 +273,7 @@ func (d *devPort) status() Status {
 	if a.Name != d.asked && !hasName(a, d.asked) {
 		return Status{Gone: true, Reason: fmt.Sprintf("device %s was renamed to %s", d.asked, a.Name)}
 	}
-	s := Status{MTU: a.MTU}
+	s := Status{MTU: a.MTU, Device: a.Name}
 	switch {
 	case a.RawFlags&unix.IFF_UP == 0:
 		s.Reason = fmt.Sprintf("device %s is down", d.asked)

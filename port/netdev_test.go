@@ -133,11 +133,11 @@ func TestDevStatusSaysWhy(t *testing.T) {
 			t.Errorf("%s: got %+v, want %+v", what, s, want)
 		}
 	}
-	want("peer down", Status{MTU: 1500, Reason: "the other end of d1 is down"})
+	want("peer down", Status{MTU: 1500, Device: "d1", Reason: "the other end of d1 is down"})
 	run(t, "ip", "link", "set", "d2", "up")
-	want("both up", Status{MTU: 1500, Carrier: true})
+	want("both up", Status{MTU: 1500, Device: "d1", Carrier: true})
 	run(t, "ip", "link", "set", "d1", "down")
-	want("set down", Status{MTU: 1500, Reason: "device d1 is down"})
+	want("set down", Status{MTU: 1500, Device: "d1", Reason: "device d1 is down"})
 	run(t, "ip", "link", "set", "d1", "name", "d9")
 	want("renamed", Status{Gone: true, Reason: "device d1 was renamed to d9"})
 	run(t, "ip", "link", "del", "d9")
@@ -153,7 +153,7 @@ func TestVMIsMadeAsAsked(t *testing.T) {
 		a := h.open("g1", Config{Kind: VM, Device: "vm9", Owner: "65534", Queues: queues, MTU: 1400})
 		show := run(t, "ip", "-details", "link", "show", "vm9")
 		contains(t, "link", show, "NOARP", "mtu 1400", "qdisc noqueue", "NO-CARRIER", "user nobody", "persist on", "vnet_hdr on", "alias vswitch:c0ffee:sw0/g1")
-		if s := a.Status(); s != (Status{MTU: 1400, Reason: "nobody has opened the TAP vm9: a VM monitor would"}) {
+		if s := a.Status(); s != (Status{MTU: 1400, Device: "vm9", Reason: "nobody has opened the TAP vm9: a VM monitor would"}) {
 			t.Errorf("Status: got %+v", s)
 		}
 		h.refused(Config{Kind: VM, Device: "vm9"}, Exists, "vm9", "--dev")
@@ -161,7 +161,7 @@ func TestVMIsMadeAsAsked(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s := a.Status(); s != (Status{MTU: 1400, Carrier: true}) {
+		if s := a.Status(); s != (Status{MTU: 1400, Device: "vm9", Carrier: true}) {
 			t.Errorf("opened: Status: got %+v", s)
 		}
 		quit()

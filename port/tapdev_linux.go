@@ -207,7 +207,7 @@ func (t *tapPort) status() Status {
 	}
 	a := link.Attrs()
 	t.ifName = a.Name
-	s := Status{MTU: a.MTU, IfName: a.Name}
+	s := Status{MTU: a.MTU, Device: a.Name, IfName: a.Name}
 	switch {
 	case a.RawFlags&unix.IFF_UP == 0:
 		s.Reason = t.place.where(a.Name) + " is down"

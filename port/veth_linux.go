@@ -228,7 +228,8 @@ func (v *vethPort) status() Status {
 		return Status{Reason: fmt.Sprintf("asking for %s: %v", v.place.where(v.ifName), err)}
 	}
 	v.ns, v.far, v.ifName = here.Attrs().NetNsID, here.Attrs().ParentIndex, far.Attrs().Name
-	s := Status{MTU: far.Attrs().MTU, IfName: v.ifName}
+	v.name = here.Attrs().Name
+	s := Status{MTU: far.Attrs().MTU, Device: v.name, IfName: v.ifName}
 	switch {
 	case far.Attrs().RawFlags&unix.IFF_UP == 0:
 		s.Reason = v.place.where(v.ifName) + " is down"

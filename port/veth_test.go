@@ -44,7 +44,7 @@ func TestVethIsMadeAsAsked(t *testing.T) {
 	if out := run(t, "ip", "addr", "show", "sw0-p1"); strings.Contains(out, "inet") {
 		t.Errorf("our side has addresses:\n%s", out)
 	}
-	if s := a.Status(); s != (Status{Carrier: true, MTU: 9000, IfName: "lan0"}) {
+	if s := a.Status(); s != (Status{Carrier: true, MTU: 9000, Device: "sw0-p1", IfName: "lan0"}) {
 		t.Errorf("Status: got %+v", s)
 	}
 	if err := a.Close(); err != nil {
@@ -70,7 +70,7 @@ func TestVethStatusSaysWhy(t *testing.T) {
 		t.Errorf("far end down: got %+v", s)
 	}
 	in(t, ns, "ip", "link", "set", "eth0", "name", "wan", "mtu", "1400", "up")
-	if s := a.Status(); s != (Status{Carrier: true, MTU: 1400, IfName: "wan"}) {
+	if s := a.Status(); s != (Status{Carrier: true, MTU: 1400, Device: "sw0-p1", IfName: "wan"}) {
 		t.Errorf("far end renamed, other MTU: got %+v", s)
 	}
 	if err := a.SetCarrier(false); err != nil {
@@ -116,7 +116,7 @@ func TestTapIsMadeAsAsked(t *testing.T) {
 		contains(t, "link", test.show("ip", "-details", "link", "show", test.ifName), "02:00:00:00:00:08", "mtu 1400", "LOWER_UP", "alias vswitch:c0ffee:sw0/t9")
 		contains(t, "addresses", test.show("ip", "addr", "show", test.ifName), "inet 10.2.0.2/24", "inet6 fd01::2/64")
 		contains(t, "routes", test.show("ip", "route"), "default via 10.2.0.1")
-		if s := a.Status(); s != (Status{Carrier: true, MTU: 1400, IfName: test.ifName}) {
+		if s := a.Status(); s != (Status{Carrier: true, MTU: 1400, Device: test.ifName, IfName: test.ifName}) {
 			t.Errorf("Status: got %+v", s)
 		}
 		if err := a.SetCarrier(false); err != nil {

@@ -161,7 +161,8 @@ func (v *vmPort) status() Status {
 		return Status{Reason: fmt.Sprintf("asking for %s: %v", v.name, err)}
 	}
 	a := link.Attrs()
-	s := Status{MTU: a.MTU}
+	v.name = a.Name
+	s := Status{MTU: a.MTU, Device: a.Name}
 	switch {
 	case a.RawFlags&unix.IFF_UP == 0:
 		s.Reason = a.Name + " is down"

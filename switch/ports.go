@@ -195,6 +195,7 @@ func (p *Port) settle() {
 		p.state, p.reason = Up, ""
 	}
 	p.info.MTU = cmp.Or(p.status.MTU, p.info.MTU)
+	p.info.Device = cmp.Or(p.status.Device, p.info.Device)
 	p.info.IfName = cmp.Or(p.status.IfName, p.info.IfName)
 }
 
