@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
@@ -43,11 +45,7 @@ func manCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			root := c.Root()
 			root.DisableAutoGenTag = true // the same pages from the same source
-			for _, sub := range root.Commands() {
-				// The name of a page is made of the command's, and a
-				// slash does not fit into it.
-				sub.Hidden = sub.Hidden || sub.GroupID == "ovs"
-			}
+			forPages(root)
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return outputError{err}
 			}
@@ -58,4 +56,31 @@ func manCommand() *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// forPages makes of a command's help, and of those below it, what cobra's
+// manual pages can show.
+func forPages(c *cobra.Command) {
+	if strings.Contains(c.Name(), "/") {
+		// The name of a page is made of the command's, and a slash does not
+		// fit into it: another page has it, see fdbShow.
+		c.Hidden = true
+	}
+	c.Long = fenceTables(c.Long)
+	for _, sub := range c.Commands() {
+		forPages(sub)
+	}
+}
+
+// fenceTables marks paragraphs whose lines are indented as they are in the
+// terminal, so that Markdown, which the pages are made of, leaves them alone.
+func fenceTables(text string) string {
+	paragraphs := strings.Split(text, "\n\n")
+	for i, p := range paragraphs {
+		lines := strings.Split(p, "\n")
+		if !slices.ContainsFunc(lines, func(l string) bool { return !strings.HasPrefix(l, "  ") }) {
+			paragraphs[i] = "```\n" + p + "\n```"
+		}
+	}
+	return strings.Join(paragraphs, "\n\n")
 }

@@ -25,6 +25,7 @@ func (a *app) fdbShow() *cobra.Command {
 	c := &cobra.Command{
 		Use:               "show [SWITCH]",
 		Short:             "Show the entries of a switch, or of all",
+		Long:              "Show the entries of a switch, or of all, by VLAN and MAC.\n\nvsctl fdb/show BR, in Open vSwitch's words, does the same.",
 		Example:           "  vsctl fdb show --vlan 10\n  vsctl fdb show -j | jq '.sw0[].mac'",
 		Args:              words("[SWITCH]"),
 		ValidArgsFunction: a.completeSwitch,
