@@ -38,13 +38,18 @@ const DefaultTimeout = 10 * time.Second
 type Config struct {
 	Socket  string        // path; empty: $VSWITCH_SOCKET, else DefaultSocket
 	Timeout time.Duration // of each request; 0: DefaultTimeout
+	// Patience is how long a daemon is waited for that does not listen yet,
+	// at most half of Timeout: one that was started a moment ago. 0: it has to
+	// be there.
+	Patience time.Duration
 }
 
 // Client asks one daemon.
 type Client struct {
-	socket  string
-	timeout time.Duration
-	http    http.Client
+	socket   string
+	timeout  time.Duration
+	patience time.Duration
+	http     http.Client
 }
 
 // New returns a client. It connects when it is asked to do something.
@@ -53,11 +58,9 @@ func New(cfg Config) *Client {
 		socket:  cmp.Or(cfg.Socket, os.Getenv(SocketVar), DefaultSocket),
 		timeout: cmp.Or(cfg.Timeout, DefaultTimeout),
 	}
+	c.patience = min(cfg.Patience, c.timeout/2)
 	c.http.Transport = &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", c.socket)
-		},
+		DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
 		DisableCompression: true,
 		// One connection serves the requests that come one after another.
 		// Proxies of the environment do not concern a Unix socket.
@@ -65,6 +68,24 @@ func New(cfg Config) *Client {
 		IdleConnTimeout: 30 * time.Second,
 	}
 	return c
+}
+
+// dial connects to the daemon, which may be about to listen.
+func (c *Client) dial(ctx context.Context) (net.Conn, error) {
+	const pause = 10 * time.Millisecond
+	var d net.Dialer
+	for deadline := time.Now().Add(c.patience); ; {
+		conn, err := d.DialContext(ctx, "unix", c.socket)
+		absent := errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
+		if !absent || time.Now().After(deadline) {
+			return conn, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(pause):
+		}
+	}
 }
 
 // Socket returns the path of the daemon's socket.

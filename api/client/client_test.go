@@ -132,3 +132,36 @@ func TestCancelledRequestSaysSo(t *testing.T) {
 		t.Errorf("the error is %v, want context.Canceled", err)
 	}
 }
+
+// A daemon that is about to listen is waited for, and one that is not there is
+// reported as ever.
+func TestPatienceWithADaemonThatStarts(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	cl := client.New(client.Config{Socket: socket, Patience: time.Minute, Timeout: 2 * time.Minute})
+	defer cl.Close()
+	asked := make(chan error, 1)
+	go func() {
+		_, err := cl.Switches(t.Context())
+		asked <- err
+	}()
+	select {
+	case err := <-asked:
+		t.Fatalf("got %v at once, want that it waits", err)
+	case <-time.After(30 * time.Millisecond): // it has looked more than once
+	}
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hs := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "[]") })}
+	go hs.Serve(l) // until Close
+	defer hs.Close()
+	if err := <-asked; err != nil {
+		t.Error(err)
+	}
+
+	cl = client.New(client.Config{Socket: socket + "-absent", Patience: time.Minute, Timeout: 50 * time.Millisecond})
+	defer cl.Close()
+	_, err = cl.Switches(t.Context())
+	wantCode(t, err, api.NoDaemon, "nothing is there")
+}

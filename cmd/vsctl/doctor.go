@@ -54,7 +54,7 @@ daemon, which is root. Exits 1 if something fails.`,
 // checkDaemon asks the daemon for its version. That none runs is no fault of
 // the machine.
 func (a *app) checkDaemon(c *cobra.Command) finding {
-	cl := a.client()
+	cl := a.glance()
 	defer cl.Close()
 	f := finding{Check: "daemon", State: okay}
 	v, err := cl.Version(c.Context())

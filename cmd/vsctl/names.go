@@ -112,7 +112,7 @@ func (a *app) completeSwitch(c *cobra.Command, args []string, _ string) ([]strin
 }
 
 func (a *app) switchNames(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	cl := a.client()
+	cl := a.glance()
 	defer cl.Close()
 	switches, _ := cl.Switches(c.Context()) // without a daemon there is nothing to offer
 	var names []string
@@ -130,7 +130,7 @@ func (a *app) completePort(c *cobra.Command, args []string, typed string) ([]str
 }
 
 func (a *app) portNames(c *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
-	cl := a.client()
+	cl := a.glance()
 	defer cl.Close()
 	ports, _ := cl.Ports(c.Context(), "")
 	var names []string

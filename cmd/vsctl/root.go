@@ -218,8 +218,18 @@ func words(names ...string) cobra.PositionalArgs {
 
 func useLine(c *cobra.Command) string { return strings.TrimSuffix(c.UseLine(), " [flags]") }
 
+// patience is how long a daemon is waited for that is not there yet: commands
+// that come right behind the one that started it shall find it.
+const patience = time.Second
+
 // client returns a client of the daemon that the command line names.
 func (a *app) client() *client.Client {
+	return client.New(client.Config{Socket: a.socket, Timeout: time.Duration(a.timeout), Patience: patience})
+}
+
+// glance returns a client that asks what is there now, for who only wants to
+// know whether a daemon is, and for completion.
+func (a *app) glance() *client.Client {
 	return client.New(client.Config{Socket: a.socket, Timeout: time.Duration(a.timeout)})
 }
 

@@ -21,7 +21,7 @@ func (a *app) versionCommand() *cobra.Command {
 		Short: "Show the versions of vsctl and of the daemon",
 		Args:  words(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			cl := a.client()
+			cl := a.glance()
 			defer cl.Close()
 			daemon, err := cl.Version(c.Context())
 			v := versions{Client: version, Daemon: daemon.Version}
