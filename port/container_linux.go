@@ -50,7 +50,7 @@ type miss struct {
 }
 
 const (
-	engineTimeout = 10 * time.Second       // for one question to the engines
+	engineTimeout = 8 * time.Second        // for one question to the engines: whoever asks with vsctl waits 10 s
 	hangUp        = 500 * time.Millisecond // for what an engine has started to let go of its output, once it is killed
 	relisten      = 5 * time.Second        // after an engine hung up, the first time
 	missFor       = 2 * time.Second        // how long a miss answers for those who only try again
