@@ -155,6 +155,10 @@ func TestPortThatCannotComeUp(t *testing.T) {
 	box.Delete()
 	h.AwaitState("s", "lost")
 	h.Refused(1, []string{"sw0/s cannot come up", "box", "ip netns add box"}, "port", "set", "s", "up")
+	h.VS("port", "set", "s", "down")
+	h.VS("port", "set", "s", "up") // as soon as it can
+	box.Again()
+	h.AwaitState("s", "up")
 	inside.deleted = true
 	process.Kill()
 	h.AwaitState("p", "lost")

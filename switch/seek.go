@@ -67,7 +67,7 @@ func (e *Engine) placeOfLost(ctx context.Context, sw, name string) (*port.Place,
 		return nil, err
 	}
 	e.mu.RLock()
-	lost, cfg := p.detached(), p.cfg.Attach
+	lost, cfg := p.toRaise(), p.cfg.Attach
 	e.mu.RUnlock()
 	if !lost {
 		return nil, nil
@@ -77,6 +77,13 @@ func (e *Engine) placeOfLost(ctx context.Context, sw, name string) (*port.Place,
 		return nil, e.cannotComeUp(p, err)
 	}
 	return at, nil
+}
+
+// toRaise reports whether a port needs to be attached again for it to come up
+// as somebody wants. One that was down and has lost its device comes up as soon
+// as that is back: to take it up is to say no more than that.
+func (p *Port) toRaise() bool {
+	return p.detached() && (!p.cfg.Down || p.status.Manual)
 }
 
 // raise attaches a lost port again, because somebody wants it up.
