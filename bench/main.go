@@ -1,111 +1,117 @@
-// Command bench measures the switch beside others, in one run and in turns, so
-// that what else the machine does touches all of them alike. It prints medians
-// and ratios to the Linux bridge.
+// Command bench measures the switch beside others: the Linux bridge, Open
+// vSwitch in user space, VDE, and one veth pair without a switch. All are
+// measured in one run and in turns, so that what else the machine does touches
+// all of them alike, and what counts is the ratio to the Linux bridge. With
+// -rfc2889 it asks the switch alone what RFC 2889 asks of switches.
 //
-// It needs root, iperf3 and trafgen (Debian: iperf3, netsniff-ng), and puts
-// everything into network namespaces of its own.
+// It needs root and what `scripts/install-deps bench` installs, and puts
+// everything into network namespaces of its own. docs/benchmarks.md says what
+// the figures mean.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
+	"regexp"
 	"slices"
+	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
 )
 
+// plan is what is to be measured.
+type plan struct {
+	rounds  int
+	length  time.Duration // of one measurement
+	systems *regexp.Regexp
+	trials  *regexp.Regexp
+	rfc2889 bool
+	own     programs
+	json    string
+	chart   string
+}
+
+// programs are those of the switch.
+type programs struct{ daemon, client string }
+
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	rounds := flag.Int("rounds", 5, "how often each system is measured")
-	length := flag.Duration("length", 3*time.Second, "of one measurement")
-	daemon := flag.String("vswitchd", "bin/vswitchd", "the daemon to measure")
-	client := flag.String("vsctl", "bin/vsctl", "its client")
+	var p plan
+	systems := flag.String("systems", "", "measure only the systems whose name this regular expression matches")
+	trials := flag.String("trials", "", "and only these trials")
+	flag.IntVar(&p.rounds, "rounds", 5, "how often each system is measured")
+	flag.DurationVar(&p.length, "length", 3*time.Second, "of one measurement")
+	flag.BoolVar(&p.rfc2889, "rfc2889", false, "instead, what RFC 2889 asks of a switch, of this one")
+	flag.StringVar(&p.own.daemon, "vswitchd", "bin/vswitchd", "the daemon to measure")
+	flag.StringVar(&p.own.client, "vsctl", "bin/vsctl", "its client")
+	flag.StringVar(&p.json, "json", "", "write all readings to this file")
+	flag.StringVar(&p.chart, "chart", "", "draw a chart (SVG) into this file")
 	flag.Parse()
-	if err := run(ctx, *rounds, *length, ours{daemon: *daemon, client: *client}); err != nil {
+	var errs [2]error
+	p.systems, errs[0] = regexp.Compile(*systems)
+	p.trials, errs[1] = regexp.Compile(*trials)
+	err := errors.Join(errs[:]...)
+	if err == nil {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		err = p.run(ctx)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// system joins two namespaces.
-type system interface {
-	name() string
-	// join connects device eth0 of both namespaces, which it makes, and
-	// returns how to take all of it away.
-	join(ctx context.Context, a, b string) (leave func(), err error)
-}
-
-// figure is one thing to measure between two joined namespaces.
-type figure struct {
-	name    string
-	unit    string
-	measure func(ctx context.Context, a, b string, length time.Duration) (float64, error)
-}
-
-var figures = []figure{
-	{"TCP, one stream", "Gbit/s", tcp},
-	{"60-byte frames", "1000/s", smallFrames},
-}
-
-func run(ctx context.Context, rounds int, length time.Duration, own ours) error {
-	two := own
-	two.workers = 2
-	systems := []system{linuxBridge{}, own, two}
-	results := make(map[string][]float64)
-	for round := range rounds {
-		for _, s := range systems {
-			for _, f := range figures {
-				v, err := measure(ctx, s, f, length)
-				if err != nil {
-					return fmt.Errorf("%s, %s: %w", s.name(), f.name, err)
-				}
-				fmt.Fprintf(os.Stderr, "round %d: %s: %s: %.3g %s\n", round+1, s.name(), f.name, v, f.unit)
-				key := s.name() + "/" + f.name
-				results[key] = append(results[key], v)
+func (p *plan) run(ctx context.Context) error {
+	if p.rfc2889 {
+		return p.questions(ctx)
+	}
+	all := slices.DeleteFunc(peers(p.own), func(s system) bool { return !p.systems.MatchString(s.name()) })
+	trials := slices.DeleteFunc(slices.Clone(allTrials), func(t trial) bool { return !p.trials.MatchString(t.name) })
+	r := newReport(p, all)
+	for round := range p.rounds {
+		for _, s := range all {
+			if err := measure(ctx, s, trials, p.length, round, r); err != nil {
+				return err
 			}
 		}
 	}
-	return print(systems, results)
+	return r.write()
 }
 
-func measure(ctx context.Context, s system, f figure, length time.Duration) (float64, error) {
-	a, b := fmt.Sprintf("vsb-%d-a", os.Getpid()), fmt.Sprintf("vsb-%d-b", os.Getpid())
-	for _, ns := range []string{a, b} {
-		if err := command(ctx, "ip", "netns", "add", ns); err != nil {
-			return 0, err
-		}
-		defer command(context.WithoutCancel(ctx), "ip", "netns", "del", ns)
+// measure runs all trials once between two namespaces that a system joins.
+// What goes wrong in one is a result; only an interruption is an error.
+func measure(ctx context.Context, s system, trials []trial, length time.Duration, round int, r *report) error {
+	l, err := newLink(ctx)
+	if err == nil {
+		defer l.close()
+		err = s.join(ctx, l)
 	}
-	leave, err := s.join(ctx, a, b)
+	for _, t := range trials {
+		readings, tErr := []reading(nil), err
+		if err == nil {
+			readings, tErr = t.run(ctx, l, length)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		r.add(s.name(), t, readings, tErr)
+		tell(round, s.name(), t.name, readings, tErr)
+	}
+	return nil
+}
+
+// tell shows progress.
+func tell(round int, system, trial string, readings []reading, err error) {
+	var words []string
+	for _, v := range readings {
+		words = append(words, fmt.Sprintf("%s %.3g %s", v.figure, v.value, unitOf(v.figure)))
+	}
 	if err != nil {
-		return 0, err
+		words = append(words, "not measured: "+err.Error())
 	}
-	defer leave()
-	return f.measure(ctx, a, b, length)
-}
-
-func print(systems []system, results map[string][]float64) error {
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "FIGURE\tSYSTEM\tMEDIAN\tLOWEST\tHIGHEST\tRATIO")
-	for _, f := range figures {
-		base := median(results[systems[0].name()+"/"+f.name])
-		for _, s := range systems {
-			v := results[s.name()+"/"+f.name]
-			fmt.Fprintf(w, "%s (%s)\t%s\t%.3g\t%.3g\t%.3g\t%.2f\n", f.name, f.unit, s.name(), median(v), slices.Min(v), slices.Max(v), median(v)/base)
-		}
-	}
-	return w.Flush()
-}
-
-func median(v []float64) float64 {
-	v = slices.Sorted(slices.Values(v))
-	if n := len(v); n%2 == 0 {
-		return (v[n/2-1] + v[n/2]) / 2
-	}
-	return v[len(v)/2]
+	fmt.Fprintf(os.Stderr, "round %d: %s: %s: %s\n", round+1, system, trial, strings.Join(words, ", "))
 }

@@ -54,6 +54,7 @@ func (d *Daemon) Launch(flags ...string) *Process {
 		d.log = d.Log()
 	}
 	argv := []string{vswitchdPath(h.t, h.has(Fast)), "--socket", d.Socket, "--state-dir", d.StateDir}
+	argv = append(argv, strings.Fields(os.Getenv("VSWITCHD_FLAGS"))...)
 	// A report of a race must not change what the story is about: it goes on,
 	// and is found in the log when the daemon ends.
 	env := append([]string{"GORACE=halt_on_error=0 exitcode=66 atexit_sleep_ms=50"}, d.Env...)

@@ -20,6 +20,8 @@ const (
 	ringSlots = 4096
 	// ringBlock is what the kernel allocates in one piece.
 	ringBlock = 32 << 10
+	// RingFrame is the longest frame that comes by a ring, in octets.
+	RingFrame = 1900
 	// RingBytes is the memory that a ring takes.
 	RingBytes = ringSlot * ringSlots
 )

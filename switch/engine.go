@@ -20,6 +20,11 @@ type Config struct {
 	Host    Host
 	Log     *slog.Logger // nil: nothing is logged
 	Workers int          // 0: [DefaultWorkers]
+
+	// Rings is how many ports are boosted at once: 0 is [DefaultRings], less
+	// is none. RingRate is from how many small frames a second on a port is:
+	// 0 is [DefaultRingRate].
+	Rings, RingRate int
 }
 
 // Engine runs switches: it owns their workers, and follows what happens to
@@ -41,6 +46,11 @@ type Engine struct {
 	switches map[string]*Switch
 	watched  map[port.Key]map[*Port]bool
 	closed   bool
+
+	rings    int // see Config
+	ringRate int
+	boosts   map[*Port]*boost // guarded by change
+	heat     chan struct{}    // holds one when a worker has found a port worth a boost
 
 	news     chan struct{} // holds one when the supervisor has something to look at
 	searches chan struct{} // holds one for each search under way
@@ -78,12 +88,16 @@ func NewEngine(cfg Config) (*Engine, error) {
 		watched:  make(map[port.Key]map[*Port]bool),
 		news:     make(chan struct{}, 1),
 		searches: make(chan struct{}, searchers),
+		rings:    max(cmp.Or(cfg.Rings, DefaultRings), 0),
+		ringRate: cmp.Or(cfg.RingRate, DefaultRingRate),
+		boosts:   make(map[*Port]*boost),
+		heat:     make(chan struct{}, 1),
 	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
 	for i := range cmp.Or(cfg.Workers, DefaultWorkers) {
-		w, err := newWorker(i, e.clock, e.deviceGone)
+		w, err := newWorker(i, e.workerConfig())
 		if err != nil {
 			e.stopWorkers()
 			return nil, err
@@ -97,6 +111,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 	e.stop = stop
 	e.running.Go(func() { e.supervise(ctx) })
 	e.running.Go(func() { e.keepHouse(ctx) })
+	e.running.Go(func() { e.tendBoosts(ctx) })
 	return e, nil
 }
 
@@ -128,6 +143,14 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.running.Wait()
 	e.events.close()
 	return err
+}
+
+func (e *Engine) workerConfig() workerConfig {
+	cfg := workerConfig{clock: e.clock, lost: e.deviceGone, hot: e.portHot}
+	if e.rings > 0 {
+		cfg.heat = max(e.ringRate*heatTime/1000, 1)
+	}
+	return cfg
 }
 
 func (e *Engine) stopWorkers() {

@@ -37,6 +37,7 @@ type Port struct {
 	reason    string
 	watching  []port.Key // under which Engine.watched has it
 	retry     backoff    // while nothing is attached
+	unfit     bool       // what it is attached to cannot be boosted
 	sought    bool       // a search for its place is under way: see seek
 	seekAgain bool       // and something has happened since it began
 	rxFull    uint64     // frames that the kernel dropped, so far
@@ -296,7 +297,7 @@ func (e *Engine) SetPort(ctx context.Context, swName, name string, raise bool, c
 	if err != nil {
 		return PortInfo{}, err
 	}
-	if raise && p.detached() {
+	if raise && p.toRaise() {
 		if err := e.raise(ctx, p, at); err != nil {
 			return PortInfo{}, err
 		}
@@ -423,6 +424,7 @@ func (e *Engine) release(ports []*Port) []Attachment {
 		if p.attached != nil {
 			p.countRxFull(p.attached.Device())
 			free = append(free, p.attached)
+			e.unboosted(p)
 			p.attached, p.worker = nil, nil
 		}
 	}

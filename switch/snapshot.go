@@ -18,6 +18,7 @@ type core struct {
 	name  string
 	lanes []*lane     // one a worker
 	gone  atomic.Bool // a worker found the device gone, and nobody has looked yet
+	hot   atomic.Bool // a worker found the device worth a boost
 }
 
 // lane is one worker's share of a port: its counters and the copies that wait

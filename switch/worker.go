@@ -51,14 +51,16 @@ const (
 // task that sets stopped.
 type worker struct {
 	index int
-	clock func() fdb.Time
-	lost  func(*core) // tells that a device is gone; never waits
+	workerConfig
 
 	poll    *poller
 	io      *port.IO
 	sources []source
 	tasks   atomic.Pointer[task]
 	stopped bool
+
+	serving   port.Device // whose frames are under way; nil: none
+	abandoned bool        // that device was released meanwhile
 
 	now   fdb.Time // of the batch
 	dirty []*lane  // that have copies queued
@@ -78,12 +80,22 @@ type worker struct {
 	segments *segmenter
 }
 
+// workerConfig is what a worker gets from its owner. Its functions never wait.
+type workerConfig struct {
+	clock func() fdb.Time
+	lost  func(*core) // told that a device is gone
+	hot   func(*core) // told that a device is worth a boost
+	heat  int         // small frames in [heatTime] that make it so; 0: nothing does
+}
+
 // source is a device that a worker receives from.
 type source struct {
 	core   *core
 	device port.Device
 	most   int // frames that the next batch may bring
 	debt   int // work beyond its share that it has made
+	small  int // frames since then that a ring would take
+	then   fdb.Time
 }
 
 // crossing is a frame on its way over a patch.
@@ -106,12 +118,12 @@ type task struct {
 	next *task
 }
 
-func newWorker(index int, clock func() fdb.Time, lost func(*core)) (*worker, error) {
+func newWorker(index int, cfg workerConfig) (*worker, error) {
 	p, err := newPoller()
 	if err != nil {
 		return nil, fmt.Errorf("worker %d: %w", index, err)
 	}
-	return &worker{index: index, clock: clock, lost: lost, poll: p, io: port.NewIO(), segments: newSegmenter()}, nil
+	return &worker{index: index, workerConfig: cfg, poll: p, io: port.NewIO(), segments: newSegmenter()}, nil
 }
 
 // run works until a task stops it.
@@ -185,13 +197,28 @@ func (w *worker) receiveFrom(c *core, d port.Device) error {
 	return nil
 }
 
-// release makes the worker forget a device. It runs as a task.
+// receiveAlso polls one more descriptor of a device. It runs as a task.
+func (w *worker) receiveAlso(d port.Device, fd int) error {
+	for slot, s := range w.sources {
+		if s.device == d && s.core != nil {
+			return w.poll.add(fd, slot)
+		}
+	}
+	return port.ErrGone
+}
+
+// release makes the worker forget a device, and what it has received from it
+// just now. It runs as a task.
 func (w *worker) release(d port.Device) {
 	for slot, s := range w.sources {
 		if s.device == d && s.core != nil {
 			w.poll.remove(d.FD())
 			w.sources[slot] = source{}
 		}
+	}
+	if d == w.serving {
+		w.serving, w.abandoned = nil, true
+		w.io.Forget() // the frames lie in its memory
 	}
 }
 
@@ -218,12 +245,36 @@ func (w *worker) serve(slot int, alone bool) {
 	if len(frames) == 0 {
 		return
 	}
-	bytes := lengths(frames)
+	n, bytes := len(frames), lengths(frames)
+	w.serving = src.device
 	w.take(src.core, frames)
+	w.serving = nil
+	w.io.Release()
 	// A task may have given the slot to another device by now; no harm is
 	// done to it.
-	w.sources[slot].settle(len(frames), bytes, w.turn)
+	src = &w.sources[slot]
+	src.settle(n, bytes, w.turn)
 	w.round += w.turn
+	if w.heat > 0 && bytes <= n*port.RingFrame && src.warm(n, w.now, w.heat) {
+		w.hot(src.core)
+	}
+}
+
+// heatTime is how long the frames of a port are counted until it is judged by
+// them, in milliseconds.
+const heatTime = 100
+
+// warm counts small frames, and reports whether there were so many in
+// [heatTime].
+func (s *source) warm(frames int, now fdb.Time, heat int) (hot bool) {
+	if now-s.then > heatTime {
+		s.small, s.then = 0, now
+	}
+	s.small += frames
+	if s.small < heat || s.core == nil || s.core.hot.Load() {
+		return false
+	}
+	return !s.core.hot.Swap(true)
 }
 
 // settle sizes the next batch of a source, and its debt, by the last one.
@@ -245,8 +296,8 @@ func lengths(frames []frame.Frame) (n int) {
 
 // take takes frames that one port received through the switch.
 func (w *worker) take(c *core, frames []frame.Frame) {
-	w.turn = 0
-	for len(frames) > 0 {
+	w.turn, w.abandoned = 0, false
+	for len(frames) > 0 && !w.abandoned {
 		// After receiving: a frame that came after a change is decided by
 		// it.
 		sn := c.sw.snapshot.Load()

@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
+
+	vswitch "github.com/vswitch/vswitch/switch"
 )
 
 // version is set when the program is built for a release.
@@ -24,6 +26,8 @@ type options struct {
 	logLevel    string
 	logFormat   string
 	workers     int
+	rings       int
+	ringRate    int
 }
 
 // usageError is a mistake in the words of the command line.
@@ -52,6 +56,12 @@ took is as it was before.`,
 			if o.workers < 0 || o.workers > maxWorkers() {
 				return usageError{fmt.Errorf("--workers %d is not possible here: give 1 to %d, or 0 for the default", o.workers, maxWorkers())}
 			}
+			if o.rings < 0 || o.rings > maxRings {
+				return usageError{fmt.Errorf("--rx-rings %d is not possible: give 1 to %d, or 0 for none", o.rings, maxRings)}
+			}
+			if o.ringRate < 1 {
+				return usageError{fmt.Errorf("--rx-ring-rate %d is not possible: give frames a second, or --rx-rings 0 for no rings", o.ringRate)}
+			}
 			if o.socket == "" {
 				return usageError{errors.New("--socket is empty: give a path, such as /run/vswitchd/vswitchd.sock")}
 			}
@@ -73,6 +83,8 @@ took is as it was before.`,
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.IntVar(&o.workers, "workers", 0, "threads that move frames (0: the default, see docs/operations.md)")
+	f.IntVar(&o.rings, "rx-rings", vswitch.DefaultRings, "busy ports that get a receive ring, of 8 MiB, at a time (0: none)")
+	f.IntVar(&o.ringRate, "rx-ring-rate", vswitch.DefaultRingRate, "small frames a second that make a port busy")
 	cmd.AddCommand(&cobra.Command{
 		Use:    "man DIR",
 		Short:  "Write the manual page",
@@ -90,6 +102,9 @@ took is as it was before.`,
 // maxWorkers bounds --workers: more threads than twice the processors only
 // take turns.
 func maxWorkers() int { return 2 * runtime.NumCPU() }
+
+// maxRings bounds --rx-rings: their memory, which is the kernel's, at 2 GiB.
+const maxRings = 256
 
 func newLogger(w io.Writer, o options) (*slog.Logger, error) {
 	var level slog.Level

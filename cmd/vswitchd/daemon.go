@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -56,7 +57,10 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	}
 	runtime.GOMAXPROCS(runtime.NumCPU() + workers)
 
-	engine, err := vswitch.NewEngine(vswitch.Config{Host: vswitch.Machine(host), Log: log, Workers: workers})
+	engine, err := vswitch.NewEngine(vswitch.Config{
+		Host: vswitch.Machine(host), Log: log, Workers: workers,
+		Rings: cmp.Or(o.rings, -1), RingRate: o.ringRate,
+	})
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}

@@ -13,6 +13,8 @@ func TestWrongWords(t *testing.T) {
 		{"--socket=", "--socket is empty: give a path"},
 		{"serve", `"serve": vswitchd takes flags only`},
 		{"--workers -1", "--workers -1 is not possible"},
+		{"--rx-rings -1", "--rx-rings -1 is not possible"},
+		{"--rx-ring-rate 0", "or --rx-rings 0 for no rings"},
 		{"--log-level loud", "use debug, info, warn or error"},
 		{"--nonsense", "unknown flag"},
 	} {

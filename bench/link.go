@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+)
+
+// Addresses of the two stations.
+const addressA, addressB = "10.0.0.1", "10.0.0.2"
+
+// link is two stations, and room for what joins them: three namespaces, a
+// folder, and the programs that forward. Each station is device eth0 in its
+// namespace.
+type link struct {
+	a, b string // namespaces of the stations
+	host string // namespace of what joins them
+	dir  string
+
+	forward []*exec.Cmd // programs that forward between them, none for the kernel
+	undo    []func()
+}
+
+var links atomic.Int64
+
+func newLink(ctx context.Context) (*link, error) {
+	name := fmt.Sprintf("vsb-%d-%d", os.Getpid(), links.Add(1))
+	l := &link{a: name + "-a", b: name + "-b", host: name + "-h"}
+	var err error
+	if l.dir, err = os.MkdirTemp("", "vswitch-bench-"); err != nil {
+		return nil, err
+	}
+	l.later(func() { os.RemoveAll(l.dir) })
+	for _, ns := range []string{l.a, l.b, l.host} {
+		if err := l.namespace(ctx, ns); err != nil {
+			l.close()
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// namespace makes one more, which goes with the link.
+func (l *link) namespace(ctx context.Context, ns string) error {
+	if err := command(ctx, "ip", "netns", "add", ns); err != nil {
+		return err
+	}
+	l.later(func() { command(context.Background(), "ip", "netns", "del", ns) })
+	return nil
+}
+
+// later does something when the link is closed, before what was said earlier.
+func (l *link) later(f func()) { l.undo = append(l.undo, f) }
+
+func (l *link) close() {
+	for i := len(l.undo) - 1; i >= 0; i-- {
+		l.undo[i]()
+	}
+}
+
+// path returns a file in the link's folder.
+func (l *link) path(name string) string { return filepath.Join(l.dir, name) }
+
+// start starts a program in a namespace, and ends it with the link. Its output
+// is in the returned buffer once it has ended.
+func (l *link) start(ns string, args ...string) (*exec.Cmd, *strings.Builder, error) {
+	cmd := program(ns, args...)
+	out := new(strings.Builder)
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		return nil, nil, err
+	}
+	l.later(func() { end(cmd) })
+	return cmd, out, nil
+}
+
+// program returns one that is to run in a namespace, with children of its own,
+// if it has any, in its process group.
+func program(ns string, args ...string) *exec.Cmd {
+	cmd := exec.Command("ip", append([]string{"netns", "exec", ns}, args...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.WaitDelay = time.Second
+	return cmd
+}
+
+// forwards is start for a program whose time and memory are measured.
+func (l *link) forwards(ns string, args ...string) error {
+	cmd, _, err := l.start(ns, args...)
+	if err == nil {
+		l.forward = append(l.forward, cmd)
+	}
+	return err
+}
+
+// end ends a program, and its children.
+func end(cmd *exec.Cmd) {
+	if cmd.ProcessState != nil {
+		return
+	}
+	syscall.Kill(-cmd.Process.Pid, syscall.SIGINT)
+	ended := make(chan struct{})
+	go func() {
+		cmd.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(5 * time.Second):
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		<-ended
+	}
+}
+
+// settle gives both stations their addresses, and waits until they reach each
+// other.
+func (l *link) settle(ctx context.Context) error {
+	for ns, address := range map[string]string{l.a: addressA, l.b: addressB} {
+		err := commands(ctx,
+			"ip -n "+ns+" addr replace "+address+"/24 dev eth0",
+			"ip -n "+ns+" link set dev eth0 up",
+		)
+		if err != nil {
+			return err
+		}
+	}
+	return command(ctx, "ip", "netns", "exec", l.a, "ping", "-q", "-c", "1", "-w", "10", addressB)
+}
+
+// cost is what the programs that forward have used so far.
+type cost struct {
+	seconds float64 // of processor time
+	memory  float64 // MiB that are resident now
+}
+
+// ticksPerSecond is USER_HZ, in which Linux tells processor time everywhere.
+const ticksPerSecond = 100
+
+// spent returns the cost; known is false where the kernel forwards.
+func (l *link) spent() (c cost, known bool, err error) {
+	for _, cmd := range l.forward {
+		pid := cmd.Process.Pid
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			return c, false, err
+		}
+		// The name in parentheses may have spaces; then follow state (3rd
+		// field), ..., utime (14th) and stime.
+		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+		var user, system float64
+		if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
+			return c, false, err
+		}
+		c.seconds += (user + system) / ticksPerSecond
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			return c, false, err
+		}
+		_, after, _ := strings.Cut(string(status), "VmRSS:")
+		var kib float64
+		if _, err := fmt.Sscan(after, &kib); err != nil {
+			return c, false, err
+		}
+		c.memory += kib / 1024
+	}
+	return c, len(l.forward) > 0, nil
+}
+
+// received returns how many frames a station has received.
+func received(ns string) (uint64, error) {
+	return inside(ns, func(h *netlink.Handle) (uint64, error) {
+		dev, err := h.LinkByName("eth0")
+		if err != nil {
+			return 0, err
+		}
+		return dev.Attrs().Statistics.RxPackets, nil
+	})
+}
+
+// inside calls a function with a netlink handle of a namespace.
+func inside[T any](ns string, f func(*netlink.Handle) (T, error)) (v T, err error) {
+	fd, err := netns.GetFromName(ns)
+	if err != nil {
+		return v, err
+	}
+	defer fd.Close()
+	h, err := netlink.NewHandleAt(fd)
+	if err != nil {
+		return v, err
+	}
+	defer h.Close()
+	return f(h)
+}
+
+// command runs a program, with its output in the error.
+func command(ctx context.Context, name string, args ...string) error {
+	_, err := output(ctx, name, args...)
+	return err
+}
+
+// output runs a program and returns what it printed.
+func output(ctx context.Context, name string, args ...string) (string, error) {
+	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+	}
+	return string(out), nil
+}
+
+// commands runs programs in turn, one a line, until one fails.
+func commands(ctx context.Context, lines ...string) error {
+	for _, line := range lines {
+		words := strings.Fields(line)
+		if err := command(ctx, words[0], words[1:]...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eventually calls try until it succeeds, for ten seconds at most.
+func eventually(ctx context.Context, try func() error) error {
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		err := try()
+		if err == nil || time.Now().After(deadline) || ctx.Err() != nil {
+			return errors.Join(err, ctx.Err())
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}

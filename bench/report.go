@@ -1,0 +1,185 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// report collects readings of all rounds.
+type report struct {
+	plan    *plan
+	systems []system
+	rows    map[rowKey]*row
+	begin   time.Time
+}
+
+type rowKey struct{ system, figure string }
+
+// row is one figure of one system.
+type row struct {
+	readings []float64 // one a round that could be measured
+	reason   string    // why a round could not be
+}
+
+func newReport(p *plan, systems []system) *report {
+	return &report{plan: p, systems: systems, rows: make(map[rowKey]*row), begin: time.Now()}
+}
+
+// add notes what a trial has found, or why it has not.
+func (r *report) add(system string, t trial, readings []reading, err error) {
+	for _, f := range t.figures {
+		k := rowKey{system, f}
+		if r.rows[k] == nil {
+			r.rows[k] = new(row)
+		}
+		if err != nil {
+			r.rows[k].reason = firstLine(err.Error())
+		}
+	}
+	for _, v := range readings {
+		if err == nil {
+			k := rowKey{system, v.figure}
+			r.rows[k].readings = append(r.rows[k].readings, v.value)
+		}
+	}
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}
+
+// median of readings; ok is false where there are none.
+func (w *row) median() (m float64, ok bool) {
+	if w == nil || len(w.readings) == 0 {
+		return 0, false
+	}
+	return median(w.readings), true
+}
+
+func median(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	if n := len(v); n%2 == 0 {
+		return (v[n/2-1] + v[n/2]) / 2
+	}
+	return v[len(v)/2]
+}
+
+// ratio of a system's median to the baseline's; ok is false without both.
+func (r *report) ratio(system, figure string) (q float64, ok bool) {
+	v, ok1 := r.rows[rowKey{system, figure}].median()
+	base, ok2 := r.rows[rowKey{baseline, figure}].median()
+	return v / base, ok1 && ok2 && base != 0
+}
+
+func (r *report) write() error {
+	if err := r.print(); err != nil {
+		return err
+	}
+	if r.plan.json != "" {
+		if err := r.writeJSON(r.plan.json); err != nil {
+			return err
+		}
+	}
+	if r.plan.chart != "" {
+		return os.WriteFile(r.plan.chart, []byte(r.drawChart()), 0o644)
+	}
+	return nil
+}
+
+// print prints a table for each figure.
+func (r *report) print() error {
+	fmt.Printf("%s, %d rounds of %v, %s\n", r.begin.Format(time.DateOnly), r.plan.rounds, r.plan.length, machine())
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	for _, f := range figures {
+		better := "more is better"
+		if f.lower {
+			better = "less is better"
+		}
+		head := fmt.Sprintf("\n%s (%s, %s)\tMEDIAN\tLOWEST\tHIGHEST\tRATIO\n", f.name, f.unit, better)
+		for _, s := range r.systems {
+			row := r.rows[rowKey{s.name(), f.name}]
+			if row == nil {
+				continue
+			}
+			fmt.Fprint(w, head)
+			head = ""
+			m, ok := row.median()
+			if !ok {
+				fmt.Fprintf(w, "%s\t%s\n", s.name(), cmp.Or(row.reason, "the kernel forwards, in the stations' time"))
+				continue
+			}
+			ratio := ""
+			if q, ok := r.ratio(s.name(), f.name); ok {
+				ratio = fmt.Sprintf("%.2f", q)
+			}
+			fmt.Fprintf(w, "%s\t%.3g\t%.3g\t%.3g\t%s\n", s.name(), m, slices.Min(row.readings), slices.Max(row.readings), ratio)
+		}
+	}
+	return w.Flush()
+}
+
+// machine says what it was measured on.
+func machine() string {
+	var u unix.Utsname
+	unix.Uname(&u)
+	model := "unknown processor"
+	info, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(info)) {
+		if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {
+			model = strings.TrimSpace(value)
+		}
+	}
+	return fmt.Sprintf("%d × %s, Linux %s", runtime.NumCPU(), model, unix.ByteSliceToString(u.Release[:]))
+}
+
+// writeJSON writes all readings.
+func (r *report) writeJSON(path string) error {
+	type jsonRow struct {
+		System   string    `json:"system"`
+		Figure   string    `json:"figure"`
+		Unit     string    `json:"unit"`
+		Readings []float64 `json:"readings"`
+		Median   *float64  `json:"median,omitempty"`
+		Ratio    *float64  `json:"ratio,omitempty"` // to the baseline
+		Reason   string    `json:"reason,omitempty"`
+	}
+	doc := struct {
+		Date     string    `json:"date"`
+		Machine  string    `json:"machine"`
+		Rounds   int       `json:"rounds"`
+		Length   string    `json:"length"`
+		Baseline string    `json:"baseline"`
+		Rows     []jsonRow `json:"rows"`
+	}{r.begin.Format(time.DateOnly), machine(), r.plan.rounds, r.plan.length.String(), baseline, nil}
+	for _, f := range figures {
+		for _, s := range r.systems {
+			row := r.rows[rowKey{s.name(), f.name}]
+			if row == nil {
+				continue
+			}
+			j := jsonRow{System: s.name(), Figure: f.name, Unit: f.unit, Readings: row.readings, Reason: row.reason}
+			if m, ok := row.median(); ok {
+				j.Median = &m
+			}
+			if q, ok := r.ratio(s.name(), f.name); ok {
+				j.Ratio = &q
+			}
+			doc.Rows = append(doc.Rows, j)
+		}
+	}
+	out, err := json.MarshalIndent(doc, "", " ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(out, '\n'), 0o644)
+}
