@@ -39,11 +39,13 @@ lint: ## gofmt, go vet, staticcheck
 	$(GO) tool staticcheck ./...
 
 # The daemon as a whole is tested last and alone: its tests measure seconds,
-# which other packages' tests would take from it.
+# which other packages' tests would take from it. What happens to frames is asked
+# once more of ports that get their receive rings at once.
 unit: ## go test -race ./...
 	$(GO) test -run TestDecisionAgainstPlainModel ./switch
 	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v '/e2e$$')
 	$(GO) test -race -timeout 30m ./e2e
+	VSWITCHD_FLAGS='--rx-ring-rate 1 --rx-rings 64' $(GO) test -race -timeout 10m -run 'TestModes|TestLengths' ./e2e
 
 fuzz: ## each fuzz target for a few seconds
 	@scripts/fuzz

@@ -67,6 +67,22 @@ func (d *packetDevice) Shift() error {
 	return nil
 }
 
+// Stuck implements [Booster]. Linux (6.18 at least) marks the slot for a frame
+// before it finds that it cannot describe the frame, and drops that and all
+// that follow, because the slot is marked: tpacket_rcv in net/packet/af_packet.c.
+// See [IO.indescribable] for who sends such.
+func (d *packetDevice) Stuck() bool {
+	d.rings.Lock()
+	defer d.rings.Unlock()
+	r := d.ring.Load()
+	if r == nil {
+		return false
+	}
+	n := r.drops()
+	d.drops += n
+	return n > 0 && r.waiting() == 0
+}
+
 // Calm implements [Booster].
 func (d *packetDevice) Calm() error {
 	d.rings.Lock()

@@ -73,12 +73,15 @@ const UndescribedLen = frame.HeaderLen
 // cost, for memory ([RingBytes]). No frame is lost or overtaken meanwhile.
 //
 // Unboost is for the worker that receives, between two batches; the others are
-// for who owns the worker, in this order, each once.
+// for who owns the worker, in this order, each once, but for Stuck.
 type Booster interface {
 	// Boost prepares it, and returns a descriptor to poll beside FD.
 	Boost() (fd int, err error)
 	// Shift begins it, once that descriptor is polled.
 	Shift() error
+	// Stuck reports whether no frame waits, and some were dropped since the
+	// last call: the kernel has lost its place. Calm is the way out.
+	Stuck() bool
 	// Calm ends it; frames may still wait.
 	Calm() error
 	// Unboost returns how to give back the memory, or nil as long as frames

@@ -113,8 +113,19 @@ func (r *ring) release() {
 	}
 }
 
-// idle reports whether no frame waits, and none is in use.
+// idle reports whether no frame waits, and none is in use. It is for who
+// receives; waiting is for others, too.
 func (r *ring) idle() bool { return r.held == 0 && r.peek()&unix.TP_STATUS_USER == 0 }
+
+// waiting counts slots that frames lie in.
+func (r *ring) waiting() (n int) {
+	for i := range ringSlots {
+		if atomic.LoadUint32(&r.at(i).status)&unix.TP_STATUS_USER != 0 {
+			n++
+		}
+	}
+	return n
+}
 
 // receive takes frames that wait in slots, where they stay until release. Where
 // it comes first to frames that wait at the socket, it returns their number,

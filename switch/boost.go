@@ -22,9 +22,9 @@ const DefaultRingRate = 40_000
 
 const (
 	// calmEvery is how often boosted ports are looked at.
-	calmEvery = time.Second
-	// calmAfter is how many times a boosted port must be found quiet.
-	calmAfter = 5
+	calmEvery = 200 * time.Millisecond
+	// calmAfter is how many times in a row a boosted port must be found quiet.
+	calmAfter = 25
 	// calmPart of the rate for a boost is quiet.
 	calmPart = 8
 )
@@ -116,13 +116,18 @@ func (e *Engine) boost(p *Port, d port.Booster) error {
 func (e *Engine) calm() {
 	for p, b := range e.boosts {
 		frames := p.core.received()
-		if (frames-b.frames)*calmPart < uint64(e.ringRate) {
+		if e.isQuiet(frames - b.frames) {
 			b.quiet++
 		} else {
 			b.quiet = 0
 		}
+		stuck := frames == b.frames && !b.ending && b.device.Stuck()
 		b.frames = frames
-		if b.quiet < calmAfter && !b.ending {
+		if stuck {
+			p.unfit = true // it would be stuck again soon
+			e.log.Warn("port gets frames that a receive ring cannot take, and does without from now on", "port", p.name())
+		}
+		if b.quiet < calmAfter && !b.ending && !stuck {
 			continue
 		}
 		if !b.ending {
@@ -146,11 +151,17 @@ func (e *Engine) calm() {
 	}
 }
 
+// isQuiet reports whether so few frames came in [calmEvery] that no ring is
+// worth it.
+func (e *Engine) isQuiet(frames uint64) bool {
+	perSecond := frames * uint64(time.Second/calmEvery)
+	return perSecond*calmPart < uint64(e.ringRate)
+}
+
 // unboosted forgets that a port was boosted: the boost has ended, or its device
 // takes it along. The caller holds e.change.
 func (e *Engine) unboosted(p *Port) {
 	delete(e.boosts, p)
-	p.unfit = false
 	p.core.hot.Store(false)
 }
 

@@ -173,6 +173,7 @@ func (e *Engine) attach(all ...*hold) {
 				continue
 			}
 			p.attached, p.worker, p.info, p.status = h.a, w, h.a.Info(), status[h]
+			p.unfit = false
 			p.ifName = cmp.Or(p.ifName, p.info.IfName)
 			e.watchLocked(p, h.a.Keys())
 		}
