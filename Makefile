@@ -45,7 +45,7 @@ unit: ## go test -race ./...
 	$(GO) test -run TestDecisionAgainstPlainModel ./switch
 	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v '/e2e$$')
 	$(GO) test -race -timeout 30m ./e2e
-	VSWITCHD_FLAGS='--rx-ring-rate 1 --rx-rings 64' $(GO) test -race -timeout 10m -run 'TestModes|TestLengths' ./e2e
+	VSWITCHD_FLAGS='--rx-ring-rate 1 --rx-rings 64' $(GO) test -race -timeout 10m -run 'TestPortModes|TestLengths|TestReserved' ./e2e
 
 fuzz: ## each fuzz target for a few seconds
 	@scripts/fuzz
