@@ -7,7 +7,7 @@ import (
 )
 
 // charted are the figures of the chart, side by side.
-var charted = []string{"TCP, one stream", "60-byte frames under a flood", "latency p50"}
+var charted = [...]string{"TCP, one stream", "60-byte frames under a flood", "latency p50"}
 
 // Measures of the chart, in pixels.
 const (
@@ -30,26 +30,23 @@ func (r *report) drawChart() string {
 		fmt.Fprintf(&b, `<text x="%d" y="%d" %s>%s</text>`+"\n", x, y, attributes, html.EscapeString(s))
 	}
 	for i, s := range r.systems {
-		text(chartNames-10, chartHead+i*chartRow+16, `text-anchor="end"`, s.name())
+		text(chartNames-10, chartHead+i*chartRow+16, `text-anchor="end"`, s)
 	}
 	for n, name := range charted {
 		left := chartNames + n*(chartBars+chartGap)
-		better := "more is better"
-		if isLower(name) {
-			better = "less is better"
-		}
+		f := r.figure(name)
 		text(left, 20, `font-weight="bold"`, name)
-		text(left, 38, `fill="#666"`, "ratio to the "+baseline+"; "+better)
+		text(left, 38, `fill="#666"`, "ratio to the "+f.base()+"; "+f.better())
 		most := 1.0
 		for _, s := range r.systems {
-			if q, ok := r.ratio(s.name(), name); ok {
+			if q, ok := r.ratio(s, f); ok {
 				most = max(most, q)
 			}
 		}
 		scale := chartBars / most
 		for i, s := range r.systems {
 			y := chartHead + i*chartRow
-			q, ok := r.ratio(s.name(), name)
+			q, ok := r.ratio(s, f)
 			if !ok {
 				text(left, y+16, `fill="#999"`, "not measured")
 				continue
@@ -65,18 +62,9 @@ func (r *report) drawChart() string {
 	return b.String()
 }
 
-func color(s system) string {
-	if _, own := s.(ours); own {
+func color(system string) string {
+	if strings.HasPrefix(system, "vswitch") {
 		return "#2a78b8"
 	}
 	return "#b8b8b8"
-}
-
-func isLower(name string) bool {
-	for _, f := range figures {
-		if f.name == name {
-			return f.lower
-		}
-	}
-	return false
 }

@@ -33,12 +33,12 @@ func flood(ctx context.Context, l *link, length time.Duration) ([]reading, error
 	}
 	defer end(sender)
 	time.Sleep(length / 3) // until the rate is steady
-	frames, err := received(l.b)
+	frames, err := received(l.b, "eth0")
 	before, known, err2 := l.spent()
 	begin := time.Now()
 	time.Sleep(length)
 	after, _, err3 := l.spent()
-	now, err4 := received(l.b)
+	now, err4 := received(l.b, "eth0")
 	took := time.Since(begin).Seconds()
 	if err := errors.Join(err, err2, err3, err4, ctx.Err()); err != nil {
 		return nil, err
@@ -80,43 +80,50 @@ func throughput(ctx context.Context, l *link, length time.Duration) ([]reading, 
 	if err != nil {
 		return nil, err
 	}
-	g, err := newGenerator(l.a, "eth0", [][]byte{frame(to, from)})
+	g, err := newGenerator(l.a, "eth0", to, from)
 	if err != nil {
 		return nil, err
 	}
 	defer g.close()
-	// As far as it can send at all.
-	sent, took, err := g.send(ctx, length/3, 0)
+	count := func() (uint64, error) { return received(l.b, "eth0") }
+	best, err := fewLost(ctx, g, length, count)
 	if err != nil {
 		return nil, err
 	}
-	low, high, best := 0.0, float64(sent)/took.Seconds(), 0.0
-	for range 8 {
-		rate := (low + high) / 2
-		before, err := received(l.b)
-		if err != nil {
-			return nil, err
-		}
-		sent, took, err := g.send(ctx, length/3, rate)
-		if err != nil {
-			return nil, err
-		}
-		time.Sleep(100 * time.Millisecond) // for what is under way
-		after, err := received(l.b)
-		if err != nil {
-			return nil, err
-		}
-		if lost := 1 - float64(after-before)/float64(sent); lost <= tolerated {
-			low, best = rate, max(best, float64(sent)/took.Seconds())
-		} else {
-			high = rate
-		}
-	}
-	if best == 0 {
-		return nil, fmt.Errorf("at %.0f frames a second more than %.1f %% are lost", high, tolerated*100)
-	}
 	return []reading{{"60-byte frames, under 0.1 % lost", best / 1e3}}, nil
 }
+
+// fewLost searches for the highest rate at which count says that at most
+// [tolerated] of what a generator sends is lost, in frames a second.
+func fewLost(ctx context.Context, g *generator, length time.Duration, count func() (uint64, error)) (float64, error) {
+	// As far as it can send at all.
+	sent, took, err := pace{length: length / 3}.send(ctx, g)
+	if err != nil {
+		return 0, err
+	}
+	high := float64(sent) / took.Seconds()
+	best, err := search(high, func(rate float64) (float64, bool, error) {
+		before, err := count()
+		if err != nil {
+			return 0, false, err
+		}
+		sent, took, err := pace{rate: rate, length: length / 3}.send(ctx, g)
+		if err != nil {
+			return 0, false, err
+		}
+		time.Sleep(drain)
+		after, err := count()
+		lost := 1 - float64(after-before)/float64(sent)
+		return float64(sent) / took.Seconds(), lost <= tolerated, err
+	})
+	if err == nil && best == 0 {
+		err = fmt.Errorf("at any rate more than %.1f %% are lost", tolerated*100)
+	}
+	return best, err
+}
+
+// drain is how long frames that are under way are waited for.
+const drain = 100 * time.Millisecond
 
 // frame returns one of 60 octets, of a type that no stack knows.
 func frame(dst, src net.HardwareAddr) []byte {

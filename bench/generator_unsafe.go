@@ -1,26 +1,25 @@
 package main
 
 import (
-	"context"
 	"fmt"
+	"net"
 	"runtime"
-	"time"
 	"unsafe"
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
-// burst is how many frames a generator sends with one system call.
+// burst is how many frames a generator sends with one system call, at most.
 const burst = 32
 
-// generator sends frames from a namespace, one after the other and again, at a
-// rate or as fast as it can.
+// generator sends frames of 60 octets from a device.
 type generator struct {
-	fd   int
-	msgs []mmsghdr // all frames in a row, and the first of them once more
-	n    int       // frames
-	at   int       // the one that comes next
+	fd       int
+	frames   [burst][]byte
+	messages [burst]mmsghdr
+	write    func(n uint64, f []byte) // changes the n-th frame, which stands as one before it; nil: all are alike
+	sent     uint64
 }
 
 // mmsghdr is struct mmsghdr of sendmmsg(2).
@@ -30,17 +29,17 @@ type mmsghdr struct {
 	_ [4]byte
 }
 
-func newGenerator(ns, device string, frames [][]byte) (*generator, error) {
+func newGenerator(ns, device string, dst, src net.HardwareAddr) (*generator, error) {
 	fd, err := packetSocket(ns, device)
 	if err != nil {
 		return nil, fmt.Errorf("a packet socket on %s in %s: %w", device, ns, err)
 	}
-	g := &generator{fd: fd, n: len(frames)}
-	for i := range len(frames) + burst {
-		f := frames[i%len(frames)]
-		vec := &unix.Iovec{Base: &f[0]}
-		vec.SetLen(len(f))
-		g.msgs = append(g.msgs, mmsghdr{Msghdr: unix.Msghdr{Iov: vec, Iovlen: 1}})
+	g := &generator{fd: fd}
+	for i := range g.frames {
+		g.frames[i] = frame(dst, src)
+		vec := &unix.Iovec{Base: &g.frames[i][0]}
+		vec.SetLen(len(g.frames[i]))
+		g.messages[i].Iov, g.messages[i].Iovlen = vec, 1
 	}
 	return g, nil
 }
@@ -80,37 +79,20 @@ func packetSocket(ns, device string) (fd int, err error) {
 
 func (g *generator) close() { unix.Close(g.fd) }
 
-// behind is what a generator that was held up catches up with, in time: as a
-// queue on the way would.
-const behind = time.Millisecond
-
-// send sends for a while at a rate, in frames a second (0: as fast as it can),
-// and returns how many frames it has sent in which time.
-func (g *generator) send(ctx context.Context, length time.Duration, rate float64) (sent uint64, took time.Duration, err error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	begin := time.Now()
-	due := begin // when the next frame is to go
-	for now := begin; now.Sub(begin) < length && ctx.Err() == nil; now = time.Now() {
-		n := burst
-		if rate > 0 {
-			if now.Sub(due) > behind {
-				due = now.Add(-behind)
-			}
-			if n = min(int(now.Sub(due).Seconds()*rate), burst); n == 0 {
-				continue // without sleeping, which would take too long
-			}
-			due = due.Add(time.Duration(float64(n) / rate * 1e9))
-		}
-		done, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(g.fd), uintptr(unsafe.Pointer(&g.msgs[g.at])), uintptr(n), 0, 0, 0)
-		switch errno {
-		case 0:
-			sent += uint64(done)
-			g.at = (g.at + int(done)) % g.n
-		case unix.ENOBUFS, unix.EINTR, unix.EAGAIN: // what it is given is too much
-		default:
-			return sent, 0, fmt.Errorf("send frames: %w", errno)
+// burst sends up to n frames, and returns how many the device took.
+func (g *generator) burst(n int) (uint64, error) {
+	if g.write != nil {
+		for i := range n {
+			g.write(g.sent+uint64(i), g.frames[i])
 		}
 	}
-	return sent, time.Since(begin), ctx.Err()
+	done, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(g.fd), uintptr(unsafe.Pointer(&g.messages[0])), uintptr(n), 0, 0, 0)
+	switch errno {
+	case 0:
+		g.sent += uint64(done)
+		return uint64(done), nil
+	case unix.ENOBUFS, unix.EINTR, unix.EAGAIN: // what it is given is too much
+		return 0, nil
+	}
+	return 0, fmt.Errorf("send frames: %w", errno)
 }

@@ -142,25 +142,22 @@ type cost struct {
 	memory  float64 // MiB that are resident now
 }
 
-// ticksPerSecond is USER_HZ, in which Linux tells processor time everywhere.
-const ticksPerSecond = 100
-
 // spent returns the cost; known is false where the kernel forwards.
 func (l *link) spent() (c cost, known bool, err error) {
 	for _, cmd := range l.forward {
 		pid := cmd.Process.Pid
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 		if err != nil {
 			return c, false, err
 		}
-		// The name in parentheses may have spaces; then follow state (3rd
-		// field), ..., utime (14th) and stime.
-		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-		var user, system float64
-		if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
-			return c, false, err
+		for _, task := range tasks {
+			var nanoseconds float64
+			stat, err := os.ReadFile(task)
+			if _, e := fmt.Sscan(string(stat), &nanoseconds); err != nil || e != nil {
+				continue // the thread has ended
+			}
+			c.seconds += nanoseconds / 1e9
 		}
-		c.seconds += (user + system) / ticksPerSecond
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 		if err != nil {
 			return c, false, err
@@ -175,10 +172,10 @@ func (l *link) spent() (c cost, known bool, err error) {
 	return c, len(l.forward) > 0, nil
 }
 
-// received returns how many frames a station has received.
-func received(ns string) (uint64, error) {
+// received returns how many frames a device in a namespace has received.
+func received(ns, device string) (uint64, error) {
 	return inside(ns, func(h *netlink.Handle) (uint64, error) {
-		dev, err := h.LinkByName("eth0")
+		dev, err := h.LinkByName(device)
 		if err != nil {
 			return 0, err
 		}

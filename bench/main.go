@@ -67,11 +67,11 @@ func main() {
 
 func (p *plan) run(ctx context.Context) error {
 	if p.rfc2889 {
-		return p.questions(ctx)
+		return p.inquire(ctx)
 	}
 	all := slices.DeleteFunc(peers(p.own), func(s system) bool { return !p.systems.MatchString(s.name()) })
 	trials := slices.DeleteFunc(slices.Clone(allTrials), func(t trial) bool { return !p.trials.MatchString(t.name) })
-	r := newReport(p, all)
+	r := newReport(p, figures)
 	for round := range p.rounds {
 		for _, s := range all {
 			if err := measure(ctx, s, trials, p.length, round, r); err != nil {
@@ -98,17 +98,17 @@ func measure(ctx context.Context, s system, trials []trial, length time.Duration
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		r.add(s.name(), t, readings, tErr)
-		tell(round, s.name(), t.name, readings, tErr)
+		r.add(s.name(), t.figures, readings, tErr)
+		r.tell(round, s.name(), t.name, readings, tErr)
 	}
 	return nil
 }
 
 // tell shows progress.
-func tell(round int, system, trial string, readings []reading, err error) {
+func (r *report) tell(round int, system, trial string, readings []reading, err error) {
 	var words []string
 	for _, v := range readings {
-		words = append(words, fmt.Sprintf("%s %.3g %s", v.figure, v.value, unitOf(v.figure)))
+		words = append(words, fmt.Sprintf("%s %.3g %s", v.figure, v.value, r.figure(v.figure).unit))
 	}
 	if err != nil {
 		words = append(words, "not measured: "+err.Error())

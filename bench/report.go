@@ -17,7 +17,8 @@ import (
 // report collects readings of all rounds.
 type report struct {
 	plan    *plan
-	systems []system
+	figures []figure
+	systems []string // in the order in which they are shown
 	rows    map[rowKey]*row
 	begin   time.Time
 }
@@ -30,14 +31,17 @@ type row struct {
 	reason   string    // why a round could not be
 }
 
-func newReport(p *plan, systems []system) *report {
-	return &report{plan: p, systems: systems, rows: make(map[rowKey]*row), begin: time.Now()}
+func newReport(p *plan, figures []figure) *report {
+	return &report{plan: p, figures: figures, rows: make(map[rowKey]*row), begin: time.Now()}
 }
 
-// add notes what a trial has found, or why it has not.
-func (r *report) add(system string, t trial, readings []reading, err error) {
-	for _, f := range t.figures {
-		k := rowKey{system, f}
+// add notes what a trial of figures has found, or why it has not.
+func (r *report) add(system string, figures []string, readings []reading, err error) {
+	if !slices.Contains(r.systems, system) {
+		r.systems = append(r.systems, system)
+	}
+	for _, name := range figures {
+		k := rowKey{system, name}
 		if r.rows[k] == nil {
 			r.rows[k] = new(row)
 		}
@@ -74,11 +78,17 @@ func median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
-// ratio of a system's median to the baseline's; ok is false without both.
-func (r *report) ratio(system, figure string) (q float64, ok bool) {
-	v, ok1 := r.rows[rowKey{system, figure}].median()
-	base, ok2 := r.rows[rowKey{baseline, figure}].median()
+// ratio of a system's median to that of the figure's baseline; ok is false
+// without both.
+func (r *report) ratio(system string, f figure) (q float64, ok bool) {
+	v, ok1 := r.rows[rowKey{system, f.name}].median()
+	base, ok2 := r.rows[rowKey{f.base(), f.name}].median()
 	return v / base, ok1 && ok2 && base != 0
+}
+
+// figure returns the one of that name.
+func (r *report) figure(name string) figure {
+	return r.figures[slices.IndexFunc(r.figures, func(f figure) bool { return f.name == name })]
 }
 
 func (r *report) write() error {
@@ -100,14 +110,10 @@ func (r *report) write() error {
 func (r *report) print() error {
 	fmt.Printf("%s, %d rounds of %v, %s\n", r.begin.Format(time.DateOnly), r.plan.rounds, r.plan.length, machine())
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	for _, f := range figures {
-		better := "more is better"
-		if f.lower {
-			better = "less is better"
-		}
-		head := fmt.Sprintf("\n%s (%s, %s)\tMEDIAN\tLOWEST\tHIGHEST\tRATIO\n", f.name, f.unit, better)
+	for _, f := range r.figures {
+		head := fmt.Sprintf("\n%s (%s, %s)\tMEDIAN\tLOWEST\tHIGHEST\tRATIO\n", f.name, f.unit, f.better())
 		for _, s := range r.systems {
-			row := r.rows[rowKey{s.name(), f.name}]
+			row := r.rows[rowKey{s, f.name}]
 			if row == nil {
 				continue
 			}
@@ -115,14 +121,14 @@ func (r *report) print() error {
 			head = ""
 			m, ok := row.median()
 			if !ok {
-				fmt.Fprintf(w, "%s\t%s\n", s.name(), cmp.Or(row.reason, "the kernel forwards, in the stations' time"))
+				fmt.Fprintf(w, "%s\tnot measured: %s\n", s, cmp.Or(row.reason, "the kernel forwards, in the stations' time"))
 				continue
 			}
 			ratio := ""
-			if q, ok := r.ratio(s.name(), f.name); ok {
+			if q, ok := r.ratio(s, f); ok {
 				ratio = fmt.Sprintf("%.2f", q)
 			}
-			fmt.Fprintf(w, "%s\t%.3g\t%.3g\t%.3g\t%s\n", s.name(), m, slices.Min(row.readings), slices.Max(row.readings), ratio)
+			fmt.Fprintf(w, "%s\t%.3g\t%.3g\t%.3g\t%s\n", s, m, slices.Min(row.readings), slices.Max(row.readings), ratio)
 		}
 	}
 	return w.Flush()
@@ -148,30 +154,30 @@ func (r *report) writeJSON(path string) error {
 		System   string    `json:"system"`
 		Figure   string    `json:"figure"`
 		Unit     string    `json:"unit"`
+		Baseline string    `json:"baseline"` // a system
 		Readings []float64 `json:"readings"`
 		Median   *float64  `json:"median,omitempty"`
-		Ratio    *float64  `json:"ratio,omitempty"` // to the baseline
+		Ratio    *float64  `json:"ratio,omitempty"` // to Baseline
 		Reason   string    `json:"reason,omitempty"`
 	}
 	doc := struct {
-		Date     string    `json:"date"`
-		Machine  string    `json:"machine"`
-		Rounds   int       `json:"rounds"`
-		Length   string    `json:"length"`
-		Baseline string    `json:"baseline"`
-		Rows     []jsonRow `json:"rows"`
-	}{r.begin.Format(time.DateOnly), machine(), r.plan.rounds, r.plan.length.String(), baseline, nil}
-	for _, f := range figures {
+		Date    string    `json:"date"`
+		Machine string    `json:"machine"`
+		Rounds  int       `json:"rounds"`
+		Length  string    `json:"length"`
+		Rows    []jsonRow `json:"rows"`
+	}{r.begin.Format(time.DateOnly), machine(), r.plan.rounds, r.plan.length.String(), nil}
+	for _, f := range r.figures {
 		for _, s := range r.systems {
-			row := r.rows[rowKey{s.name(), f.name}]
+			row := r.rows[rowKey{s, f.name}]
 			if row == nil {
 				continue
 			}
-			j := jsonRow{System: s.name(), Figure: f.name, Unit: f.unit, Readings: row.readings, Reason: row.reason}
+			j := jsonRow{System: s, Figure: f.name, Unit: f.unit, Baseline: f.base(), Readings: row.readings, Reason: row.reason}
 			if m, ok := row.median(); ok {
 				j.Median = &m
 			}
-			if q, ok := r.ratio(s.name(), f.name); ok {
+			if q, ok := r.ratio(s, f); ok {
 				j.Ratio = &q
 			}
 			doc.Rows = append(doc.Rows, j)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,36 +31,38 @@ type reading struct {
 
 // figure is something that is compared.
 type figure struct {
-	name  string
-	unit  string
-	lower bool // is better
+	name     string
+	unit     string
+	lower    bool   // is better
+	baseline string // the system that others are compared with; empty: [baseline]
 }
 
-// figures are all, in the order in which they are shown.
-var figures = []figure{
-	{"TCP, one stream", "Gbit/s", false},
-	{"TCP, eight streams", "Gbit/s", false},
-	{"TCP, one stream, TSO off", "Gbit/s", false},
-	{"60-byte frames under a flood", "1000/s", false},
-	{"60-byte frames, under 0.1 % lost", "1000/s", false},
-	{"latency p50", "µs", true},
-	{"latency p99", "µs", true},
-	{"latency p99.9", "µs", true},
-	{"latency p50 beside 1 Gbit/s", "µs", true},
-	{"latency p99 beside 1 Gbit/s", "µs", true},
-	{"latency p99.9 beside 1 Gbit/s", "µs", true},
-	{"processor for TCP", "s/GB", true},
-	{"processor for 60-byte frames", "s/million", true},
-	{"memory", "MiB", true},
-}
+func (f figure) base() string { return cmp.Or(f.baseline, baseline) }
 
-func unitOf(name string) string {
-	for _, f := range figures {
-		if f.name == name {
-			return f.unit
-		}
+func (f figure) better() string {
+	if f.lower {
+		return "less is better"
 	}
-	return ""
+	return "more is better"
+}
+
+// figures are those that peers are compared by, in the order in which they are
+// shown.
+var figures = []figure{
+	{name: "TCP, one stream", unit: "Gbit/s"},
+	{name: "TCP, eight streams", unit: "Gbit/s"},
+	{name: "TCP, one stream, TSO off", unit: "Gbit/s"},
+	{name: "60-byte frames under a flood", unit: "1000/s"},
+	{name: "60-byte frames, under 0.1 % lost", unit: "1000/s"},
+	{name: "latency p50", unit: "µs", lower: true},
+	{name: "latency p99", unit: "µs", lower: true},
+	{name: "latency p99.9", unit: "µs", lower: true},
+	{name: "latency p50 beside 1 Gbit/s", unit: "µs", lower: true},
+	{name: "latency p99 beside 1 Gbit/s", unit: "µs", lower: true},
+	{name: "latency p99.9 beside 1 Gbit/s", unit: "µs", lower: true},
+	{name: "processor for TCP", unit: "s/GB", lower: true},
+	{name: "processor for 60-byte frames", unit: "s/million", lower: true},
+	{name: "memory", unit: "MiB", lower: true},
 }
 
 var allTrials = []trial{

@@ -80,7 +80,9 @@ type Booster interface {
 	// Shift begins it, once that descriptor is polled.
 	Shift() error
 	// Stuck reports whether no frame waits, and some were dropped since the
-	// last call: the kernel has lost its place. Calm is the way out.
+	// Stuck reports whether no frame waits, and some were dropped since the
+	// last call. If none came in meanwhile, nor before, the kernel has lost
+	// its place, and Calm is the way out.
 	Stuck() bool
 	// Calm ends it; frames may still wait.
 	Calm() error

@@ -34,6 +34,7 @@ type boost struct {
 	device port.Booster
 	frames uint64 // that have come in by the port when it was last looked at
 	quiet  int    // how many times it was found quiet
+	silent bool   // none had come in since the time before
 	ending bool   // frames come by the ring no more
 }
 
@@ -121,8 +122,10 @@ func (e *Engine) calm() {
 		} else {
 			b.quiet = 0
 		}
-		stuck := frames == b.frames && !b.ending && b.device.Stuck()
-		b.frames = frames
+		// What was dropped before frames ceased to come, is said after it.
+		silent := frames == b.frames
+		stuck := b.device.Stuck() && silent && b.silent && !b.ending
+		b.frames, b.silent = frames, silent
 		if stuck {
 			p.unfit = true // it would be stuck again soon
 			e.log.Warn("port gets frames that a receive ring cannot take, and does without from now on", "port", p.name())

@@ -25,6 +25,10 @@ type Config struct {
 	// is none. RingRate is from how many small frames a second on a port is:
 	// 0 is [DefaultRingRate].
 	Rings, RingRate int
+
+	// Spin bounds how long a worker looks for the next frame before it
+	// sleeps: 0 is [DefaultSpin], less is never.
+	Spin time.Duration
 }
 
 // Engine runs switches: it owns their workers, and follows what happens to
@@ -97,7 +101,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 		e.log = slog.New(slog.DiscardHandler)
 	}
 	for i := range cmp.Or(cfg.Workers, DefaultWorkers) {
-		w, err := newWorker(i, e.workerConfig())
+		w, err := newWorker(i, e.workerConfig(spinOf(cfg, i)))
 		if err != nil {
 			e.stopWorkers()
 			return nil, err
@@ -145,8 +149,8 @@ func (e *Engine) Close(ctx context.Context) error {
 	return err
 }
 
-func (e *Engine) workerConfig() workerConfig {
-	cfg := workerConfig{clock: e.clock, lost: e.deviceGone, hot: e.portHot}
+func (e *Engine) workerConfig(spin time.Duration) workerConfig {
+	cfg := workerConfig{clock: e.clock, lost: e.deviceGone, hot: e.portHot, spin: spin}
 	if e.rings > 0 {
 		cfg.heat = max(e.ringRate*heatTime/1000, 1)
 	}

@@ -119,7 +119,7 @@ func newBench(t testing.TB) *bench {
 	e.stop() // nobody sweeps the table while the test looks
 	// The engine's own worker stays for tasks; this one, with no descriptor
 	// to poll, is for frames.
-	b.w, err = newWorker(0, e.workerConfig())
+	b.w, err = newWorker(0, e.workerConfig(0))
 	if err != nil {
 		t.Fatal(err)
 	}

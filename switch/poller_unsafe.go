@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -19,9 +20,11 @@ type poller struct {
 	fd     int
 	waker  int // an eventfd
 	events [64]unix.EpollEvent
+	spin   spin
+	look   func() int // ready, without sleeping
 }
 
-func newPoller() (*poller, error) {
+func newPoller(most time.Duration) (*poller, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("create an epoll instance: %w", err)
@@ -31,7 +34,8 @@ func newPoller() (*poller, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("create an eventfd: %w", err)
 	}
-	p := &poller{fd: fd, waker: waker}
+	p := &poller{fd: fd, waker: waker, spin: spin{most: most}}
+	p.look = func() int { return p.ready(0) }
 	if err := p.add(waker, wakeSlot); err != nil {
 		p.close()
 		return nil, err
@@ -65,13 +69,11 @@ func (p *poller) wake() {
 // devices may be added and removed: an event of one that is gone names a free
 // slot, or one that has nothing to receive yet.
 func (p *poller) wait(timeout int, ready func(slot int, alone bool)) {
-	n := p.ready()
+	n := p.ready(0)
 	if n == 0 {
-		// The one call that may sleep goes through the scheduler, which
-		// gives the processor to other goroutines meanwhile.
-		n, _ = unix.EpollWait(p.fd, p.events[:], timeout)
+		n = p.await(timeout)
 	}
-	for i := range max(n, 0) {
+	for i := range n {
 		slot := int(p.events[i].Fd)
 		if slot == wakeSlot {
 			var count [8]byte
@@ -82,10 +84,34 @@ func (p *poller) wait(timeout int, ready func(slot int, alone bool)) {
 	}
 }
 
-// ready looks for events without sleeping, and thus past the scheduler. (Newer
-// architectures, arm64 for one, have epoll_pwait alone.)
-func (p *poller) ready() int {
-	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), 0, 0, 0)
+// await waits for events, first without sleeping, if that is worth it.
+func (p *poller) await(timeout int) (n int) {
+	begin := time.Now()
+	if n = p.spin.spins(begin, p.look); n == 0 {
+		n = p.sleep(timeout)
+		p.spin.slept(time.Since(begin))
+	}
+	return n
+}
+
+// linger is how long, in milliseconds, a worker sleeps past the scheduler: one
+// that is woken a thousand times a second keeps the scheduler's monitor from
+// looking after it twenty thousand times a second, as it does for who sleeps
+// with its knowledge. Then other goroutines get the processor.
+const linger = 1
+
+func (p *poller) sleep(timeout int) int {
+	n := p.ready(linger)
+	if n == 0 && timeout != linger {
+		n, _ = unix.EpollWait(p.fd, p.events[:], timeout)
+	}
+	return max(n, 0)
+}
+
+// ready looks for events past the scheduler. (Newer architectures, arm64 for
+// one, have epoll_pwait alone.)
+func (p *poller) ready(timeout int) int {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), uintptr(timeout), 0, 0)
 	if errno != 0 {
 		return 0
 	}

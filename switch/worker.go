@@ -86,6 +86,7 @@ type workerConfig struct {
 	lost  func(*core) // told that a device is gone
 	hot   func(*core) // told that a device is worth a boost
 	heat  int         // small frames in [heatTime] that make it so; 0: nothing does
+	spin  time.Duration
 }
 
 // source is a device that a worker receives from.
@@ -119,7 +120,7 @@ type task struct {
 }
 
 func newWorker(index int, cfg workerConfig) (*worker, error) {
-	p, err := newPoller()
+	p, err := newPoller(cfg.spin)
 	if err != nil {
 		return nil, fmt.Errorf("worker %d: %w", index, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
@@ -28,6 +29,7 @@ type options struct {
 	workers     int
 	rings       int
 	ringRate    int
+	spin        time.Duration
 }
 
 // usageError is a mistake in the words of the command line.
@@ -62,6 +64,9 @@ took is as it was before.`,
 			if o.ringRate < 1 {
 				return usageError{fmt.Errorf("--rx-ring-rate %d is not possible: give frames a second, or --rx-rings 0 for no rings", o.ringRate)}
 			}
+			if o.spin < 0 || o.spin > maxSpin {
+				return usageError{fmt.Errorf("--spin %v is not possible: give up to %v, or 0 for never", o.spin, maxSpin)}
+			}
 			if o.socket == "" {
 				return usageError{errors.New("--socket is empty: give a path, such as /run/vswitchd/vswitchd.sock")}
 			}
@@ -85,6 +90,7 @@ took is as it was before.`,
 	f.IntVar(&o.workers, "workers", 0, "threads that move frames (0: the default, see docs/operations.md)")
 	f.IntVar(&o.rings, "rx-rings", vswitch.DefaultRings, "busy ports that get a receive ring, of 8 MiB, at a time (0: none)")
 	f.IntVar(&o.ringRate, "rx-ring-rate", vswitch.DefaultRingRate, "small frames a second that make a port busy")
+	f.DurationVar(&o.spin, "spin", vswitch.DefaultSpin, "how long a worker looks for the next frame before it sleeps, where that helps (0: never)")
 	cmd.AddCommand(&cobra.Command{
 		Use:    "man DIR",
 		Short:  "Write the manual page",
@@ -105,6 +111,9 @@ func maxWorkers() int { return 2 * runtime.NumCPU() }
 
 // maxRings bounds --rx-rings: their memory, which is the kernel's, at 2 GiB.
 const maxRings = 256
+
+// maxSpin bounds --spin: what is longer is no pause between two frames.
+const maxSpin = 10 * time.Millisecond
 
 func newLogger(w io.Writer, o options) (*slog.Logger, error) {
 	var level slog.Level

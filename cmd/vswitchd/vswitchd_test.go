@@ -14,6 +14,7 @@ func TestWrongWords(t *testing.T) {
 		{"serve", `"serve": vswitchd takes flags only`},
 		{"--workers -1", "--workers -1 is not possible"},
 		{"--rx-rings -1", "--rx-rings -1 is not possible"},
+		{"--spin 1s", "--spin 1s is not possible: give up to 10ms"},
 		{"--rx-ring-rate 0", "or --rx-rings 0 for no rings"},
 		{"--log-level loud", "use debug, info, warn or error"},
 		{"--nonsense", "unknown flag"},
