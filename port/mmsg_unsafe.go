@@ -119,9 +119,14 @@ func (m *messages) sendmmsg(fd, first, end int) (int, syscall.Errno) {
 	return int(sent), 0
 }
 
-// writev writes the i-th message to fd, which is non-blocking.
-func (m *messages) writev(fd, i int) syscall.Errno {
+// write writes the i-th message to fd, which is non-blocking. What lies in one
+// piece goes by the call that has no list to look at.
+func (m *messages) write(fd, i int) syscall.Errno {
 	h := &m.tx[i]
+	if h.Iovlen == 1 {
+		_, _, errno := syscall.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(h.Iov.Base)), uintptr(h.Iov.Len))
+		return errno
+	}
 	_, _, errno := syscall.RawSyscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(h.Iov)), uintptr(h.Iovlen))
 	return errno
 }

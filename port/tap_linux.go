@@ -46,7 +46,7 @@ func (d *tapDevice) Transmit(io *IO, copies []Copy) (sent Sent, err error) {
 	}
 	for i, c := range copies {
 		io.mmsg.gather(i, c, &io.heads[i])
-		if errno := io.mmsg.writev(d.fd, i); errno == 0 {
+		if errno := io.mmsg.write(d.fd, i); errno == 0 {
 			sent.taken(c)
 		} else if e := sent.refused(errno); e != nil {
 			err = e
