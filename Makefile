@@ -20,7 +20,7 @@ UNIT            = $(DESTDIR)$(unitdir)/vswitchd.service
 
 export GO VERSION
 
-.PHONY: all build test lint unit fuzz tour demo demo-stop install uninstall clean help
+.PHONY: all build test lint unit fuzz bench demo demo-stop install uninstall clean help
 .NOTPARALLEL:
 
 all: build
@@ -49,6 +49,17 @@ unit: ## go test -race ./...
 
 fuzz: ## each fuzz target for a few seconds
 	@scripts/fuzz
+
+# How often, and for how long each time: make bench ROUNDS=1 LENGTH=1s
+ROUNDS ?= 5
+LENGTH ?= 3s
+
+bench: build ## measure beside the Linux bridge, Open vSwitch, VDE (an hour, as root)
+	@scripts/install-deps bench
+	$(GO) run ./bench -rounds $(ROUNDS) -length $(LENGTH) -table docs/benchmarks/peers.txt -json docs/benchmarks/peers.json -chart docs/benchmarks/peers.svg
+	$(GO) run ./bench -variants -rounds $(ROUNDS) -length $(LENGTH) -table docs/benchmarks/variants.txt -json docs/benchmarks/variants.json
+	$(GO) run ./bench -rfc2889 -rounds $(ROUNDS) -length $(LENGTH) -table docs/benchmarks/rfc2889.txt -json docs/benchmarks/rfc2889.json
+	$(GO) test -run '^$$' -bench 'Decision|Flood|Address|Lookup' -benchmem ./switch ./fdb
 
 demo: ## build, start the daemon and a small network, and show it (as root)
 	@scripts/demo

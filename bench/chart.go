@@ -36,7 +36,7 @@ func (r *report) drawChart() string {
 		left := chartNames + n*(chartBars+chartGap)
 		f := r.figure(name)
 		text(left, 20, `font-weight="bold"`, name)
-		text(left, 38, `fill="#666"`, "ratio to the "+f.base()+"; "+f.better())
+		text(left, 38, `fill="#666"`, f.base()+" = 1; "+f.better())
 		most := 1.0
 		for _, s := range r.systems {
 			if q, ok := r.ratio(s, f); ok {
@@ -55,7 +55,7 @@ func (r *report) drawChart() string {
 			text(left+int(q*scale)+5, y+16, `fill="#333"`, fmt.Sprintf("%.2f", q))
 		}
 		x := left + int(scale)
-		fmt.Fprintf(&b, `<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="#333" stroke-dasharray="3,3"/>`+"\n", x, chartHead-4, x, chartHead+len(r.systems)*chartRow)
+		fmt.Fprintf(&b, `<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="#aaa" stroke-dasharray="3,3"/>`+"\n", x, chartHead-4, x, chartHead+len(r.systems)*chartRow)
 	}
 	text(10, height-8, `fill="#666" font-size="11"`, r.begin.Format("2006-01-02")+", "+machine())
 	b.WriteString("</svg>\n")

@@ -46,35 +46,48 @@ func newGenerator(ns, device string, dst, src net.HardwareAddr) (*generator, err
 
 // packetSocket opens one that only sends.
 func packetSocket(ns, device string) (fd int, err error) {
-	// The thread ends with the goroutine, and with it its namespace.
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		var there netns.NsHandle
-		if there, err = netns.GetFromName(ns); err != nil {
-			return
-		}
-		defer there.Close()
-		if err = netns.Set(there); err != nil {
-			return
-		}
-		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
-			return
-		}
-		var req *unix.Ifreq
-		if req, err = unix.NewIfreq(device); err == nil {
-			err = unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, req)
-		}
-		if err == nil {
-			err = unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: int(req.Uint32())})
-		}
-		if err != nil {
-			unix.Close(fd)
-		}
-	}()
-	<-done
+	// The thread comes back: one that ended would end the programs that were
+	// started from it (Pdeathsig).
+	runtime.LockOSThread()
+	here, err := netns.Get()
+	if err != nil {
+		return -1, err
+	}
+	defer here.Close()
+	there, err := netns.GetFromName(ns)
+	if err != nil {
+		return -1, err
+	}
+	defer there.Close()
+	if err := netns.Set(there); err != nil {
+		return -1, err
+	}
+	fd, err = boundSocket(device)
+	if err := netns.Set(here); err != nil {
+		return -1, err // and the thread is not used again
+	}
+	runtime.UnlockOSThread()
 	return fd, err
+}
+
+// boundSocket opens a packet socket on a device of this thread's namespace.
+func boundSocket(device string) (fd int, err error) {
+	fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	req, err := unix.NewIfreq(device)
+	if err == nil {
+		err = unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, req)
+	}
+	if err == nil {
+		err = unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: int(req.Uint32())})
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
 func (g *generator) close() { unix.Close(g.fd) }

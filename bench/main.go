@@ -30,7 +30,9 @@ type plan struct {
 	systems *regexp.Regexp
 	trials  *regexp.Regexp
 	rfc2889 bool
+	variant bool
 	own     programs
+	table   string
 	json    string
 	chart   string
 }
@@ -45,8 +47,10 @@ func main() {
 	flag.IntVar(&p.rounds, "rounds", 5, "how often each system is measured")
 	flag.DurationVar(&p.length, "length", 3*time.Second, "of one measurement")
 	flag.BoolVar(&p.rfc2889, "rfc2889", false, "instead, what RFC 2889 asks of a switch, of this one")
+	flag.BoolVar(&p.variant, "variants", false, "instead of other switches, this one with other settings")
 	flag.StringVar(&p.own.daemon, "vswitchd", "bin/vswitchd", "the daemon to measure")
 	flag.StringVar(&p.own.client, "vsctl", "bin/vsctl", "its client")
+	flag.StringVar(&p.table, "table", "", "write the table to this file, too")
 	flag.StringVar(&p.json, "json", "", "write all readings to this file")
 	flag.StringVar(&p.chart, "chart", "", "draw a chart (SVG) into this file")
 	flag.Parse()
@@ -69,7 +73,11 @@ func (p *plan) run(ctx context.Context) error {
 	if p.rfc2889 {
 		return p.inquire(ctx)
 	}
-	all := slices.DeleteFunc(peers(p.own), func(s system) bool { return !p.systems.MatchString(s.name()) })
+	all := peers(p.own)
+	if p.variant {
+		all = variants(p.own)
+	}
+	all = slices.DeleteFunc(all, func(s system) bool { return !p.systems.MatchString(s.name()) })
 	trials := slices.DeleteFunc(slices.Clone(allTrials), func(t trial) bool { return !p.trials.MatchString(t.name) })
 	r := newReport(p, figures)
 	for round := range p.rounds {
@@ -108,7 +116,7 @@ func measure(ctx context.Context, s system, trials []trial, length time.Duration
 func (r *report) tell(round int, system, trial string, readings []reading, err error) {
 	var words []string
 	for _, v := range readings {
-		words = append(words, fmt.Sprintf("%s %.3g %s", v.figure, v.value, r.figure(v.figure).unit))
+		words = append(words, fmt.Sprintf("%s %s %s", v.figure, digits(v.value), r.figure(v.figure).unit))
 	}
 	if err != nil {
 		words = append(words, "not measured: "+err.Error())

@@ -21,9 +21,26 @@ const baseline = "Linux bridge"
 func peers(own programs) []system {
 	return []system{
 		direct{}, linuxBridge{},
-		ours{own, "veth", "veth", false}, ours{own, "tap", "tap", false}, ours{own, "tap", "veth", false}, ours{own, "veth", "veth", true},
+		ours{programs: own, a: "veth", b: "veth"},
+		ours{programs: own, a: "tap", b: "tap"},
+		ours{programs: own, a: "tap", b: "veth"},
+		ours{programs: own, a: "veth", b: "veth", patch: true},
 		openVSwitch{tso: true}, openVSwitch{}, openVSwitch{untouched: true}, vde{},
 	}
+}
+
+// variants are the switch with each of its optional powers turned off or on,
+// beside the baseline.
+func variants(own programs) []system {
+	all := []system{linuxBridge{}}
+	for _, flags := range []string{"", "--spin 0", "--rx-rings 0", "--workers 2"} {
+		for _, kind := range []string{"veth", "tap"} {
+			if kind == "veth" || flags != "--rx-rings 0" { // a TAP has none
+				all = append(all, ours{programs: own, a: kind, b: kind, flags: flags})
+			}
+		}
+	}
+	return all
 }
 
 // direct is one veth pair, without a switch: the ceiling.
@@ -182,6 +199,7 @@ type ours struct {
 	programs
 	a, b  string // kinds of ports
 	patch bool   // two switches, joined by one
+	flags string // of the daemon
 }
 
 func (o ours) name() string {
@@ -189,11 +207,14 @@ func (o ours) name() string {
 	if o.patch {
 		name += " through a patch"
 	}
+	if o.flags != "" {
+		name += ", " + o.flags
+	}
 	return name
 }
 
 func (o ours) join(ctx context.Context, l *link) error {
-	s, err := o.programs.start(ctx, l)
+	s, err := o.programs.start(ctx, l, strings.Fields(o.flags)...)
 	if err != nil {
 		return err
 	}

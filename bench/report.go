@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"slices"
@@ -20,6 +21,7 @@ type report struct {
 	figures []figure
 	systems []string // in the order in which they are shown
 	rows    map[rowKey]*row
+	order   []rowKey // of the rows, as they came
 	begin   time.Time
 }
 
@@ -44,6 +46,7 @@ func (r *report) add(system string, figures []string, readings []reading, err er
 		k := rowKey{system, name}
 		if r.rows[k] == nil {
 			r.rows[k] = new(row)
+			r.order = append(r.order, k)
 		}
 		if err != nil {
 			r.rows[k].reason = firstLine(err.Error())
@@ -86,14 +89,31 @@ func (r *report) ratio(system string, f figure) (q float64, ok bool) {
 	return v / base, ok1 && ok2 && base != 0
 }
 
+// measured returns the systems that a figure is of.
+func (r *report) measured(f figure) (systems []string) {
+	for _, k := range r.order {
+		if k.figure == f.name {
+			systems = append(systems, k.system)
+		}
+	}
+	return systems
+}
+
 // figure returns the one of that name.
 func (r *report) figure(name string) figure {
 	return r.figures[slices.IndexFunc(r.figures, func(f figure) bool { return f.name == name })]
 }
 
 func (r *report) write() error {
-	if err := r.print(); err != nil {
+	var table strings.Builder
+	if err := r.print(&table); err != nil {
 		return err
+	}
+	fmt.Print(table.String())
+	if r.plan.table != "" {
+		if err := os.WriteFile(r.plan.table, []byte(table.String()), 0o644); err != nil {
+			return err
+		}
 	}
 	if r.plan.json != "" {
 		if err := r.writeJSON(r.plan.json); err != nil {
@@ -107,16 +127,13 @@ func (r *report) write() error {
 }
 
 // print prints a table for each figure.
-func (r *report) print() error {
-	fmt.Printf("%s, %d rounds of %v, %s\n", r.begin.Format(time.DateOnly), r.plan.rounds, r.plan.length, machine())
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+func (r *report) print(out io.Writer) error {
+	fmt.Fprintf(out, "%s, %d rounds of %v, %s\n", r.begin.Format(time.DateOnly), r.plan.rounds, r.plan.length, machine())
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, f := range r.figures {
 		head := fmt.Sprintf("\n%s (%s, %s)\tMEDIAN\tLOWEST\tHIGHEST\tRATIO\n", f.name, f.unit, f.better())
-		for _, s := range r.systems {
+		for _, s := range r.measured(f) {
 			row := r.rows[rowKey{s, f.name}]
-			if row == nil {
-				continue
-			}
 			fmt.Fprint(w, head)
 			head = ""
 			m, ok := row.median()
@@ -128,10 +145,18 @@ func (r *report) print() error {
 			if q, ok := r.ratio(s, f); ok {
 				ratio = fmt.Sprintf("%.2f", q)
 			}
-			fmt.Fprintf(w, "%s\t%.3g\t%.3g\t%.3g\t%s\n", s, m, slices.Min(row.readings), slices.Max(row.readings), ratio)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", s, digits(m), digits(slices.Min(row.readings)), digits(slices.Max(row.readings)), ratio)
 		}
 	}
 	return w.Flush()
+}
+
+// digits writes a value with three significant digits, or as a whole number.
+func digits(v float64) string {
+	if v >= 100 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.3g", v)
 }
 
 // machine says what it was measured on.
@@ -168,11 +193,8 @@ func (r *report) writeJSON(path string) error {
 		Rows    []jsonRow `json:"rows"`
 	}{r.begin.Format(time.DateOnly), machine(), r.plan.rounds, r.plan.length.String(), nil}
 	for _, f := range r.figures {
-		for _, s := range r.systems {
+		for _, s := range r.measured(f) {
 			row := r.rows[rowKey{s, f.name}]
-			if row == nil {
-				continue
-			}
 			j := jsonRow{System: s, Figure: f.name, Unit: f.unit, Baseline: f.base(), Readings: row.readings, Reason: row.reason}
 			if m, ok := row.median(); ok {
 				j.Median = &m

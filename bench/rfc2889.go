@@ -145,15 +145,19 @@ func (q inquiry) figures() []string {
 // it; the other ports are idle (RFC 2889, section 5.1, one way).
 func forwarding(figure string, ports, stations int) func(context.Context, *plan) ([]reading, error) {
 	return func(ctx context.Context, p *plan) ([]reading, error) {
-		r, err := newRig(ctx, p.own, ports, max(2*stations, 1<<14))
+		r, err := newRig(ctx, p.own, ports, max(stations+stations/32, 1<<14))
 		if err != nil {
 			return nil, err
 		}
 		defer r.close()
+		// What teaches goes to where it comes from, and not to all ports.
+		if err := r.announce(ctx, 1); err != nil {
+			return nil, err
+		}
 		if err := r.teach(ctx, 1, uint64(stations), gentle); err != nil {
 			return nil, err
 		}
-		if err := r.holds(ctx, stations); err != nil {
+		if err := r.holds(ctx, stations+1); err != nil {
 			return nil, err
 		}
 		g, err := r.generate(0, station(0))

@@ -50,6 +50,7 @@ func (f figure) better() string {
 // shown.
 var figures = []figure{
 	{name: "TCP, one stream", unit: "Gbit/s"},
+	{name: "TCP, one stream, CUBIC", unit: "Gbit/s"},
 	{name: "TCP, eight streams", unit: "Gbit/s"},
 	{name: "TCP, one stream, TSO off", unit: "Gbit/s"},
 	{name: "60-byte frames under a flood", unit: "1000/s"},
@@ -67,6 +68,9 @@ var figures = []figure{
 
 var allTrials = []trial{
 	{"tcp", []string{"TCP, one stream", "processor for TCP"}, tcpWithCost},
+	{"cubic", []string{"TCP, one stream, CUBIC"}, func(ctx context.Context, l *link, d time.Duration) ([]reading, error) {
+		return tcp(ctx, l, d, "TCP, one stream, CUBIC", "--congestion", "cubic")
+	}},
 	{"tcp8", []string{"TCP, eight streams"}, func(ctx context.Context, l *link, d time.Duration) ([]reading, error) {
 		return tcp(ctx, l, d, "TCP, eight streams", "--parallel", "8")
 	}},

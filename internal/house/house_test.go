@@ -43,10 +43,11 @@ var mayImport = map[string][]string{
 	"internal/netns": {},
 	"internal/house": {},
 
+	"bench": {"api/client", "api"},
+
 	// These know the product by its programs alone.
 	"e2e":       {},
 	"e2e/agent": {},
-	"bench":     {},
 }
 
 // forTests is what test files may import beside that.
