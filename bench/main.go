@@ -2,6 +2,7 @@
 // vSwitch in user space, VDE, and one veth pair without a switch. All are
 // measured in one run and in turns, so that what else the machine does touches
 // all of them alike, and what counts is the ratio to the Linux bridge. With
+// -variants it measures the switch with other settings instead, and with
 // -rfc2889 it asks the switch alone what RFC 2889 asks of switches.
 //
 // It needs root and what `scripts/install-deps bench` installs, and puts
@@ -25,16 +26,16 @@ import (
 
 // plan is what is to be measured.
 type plan struct {
-	rounds  int
-	length  time.Duration // of one measurement
-	systems *regexp.Regexp
-	trials  *regexp.Regexp
-	rfc2889 bool
-	variant bool
-	own     programs
-	table   string
-	json    string
-	chart   string
+	rounds   int
+	length   time.Duration // of one measurement
+	systems  *regexp.Regexp
+	trials   *regexp.Regexp
+	rfc2889  bool
+	variants bool
+	own      programs
+	table    string
+	json     string
+	chart    string
 }
 
 // programs are those of the switch.
@@ -47,7 +48,7 @@ func main() {
 	flag.IntVar(&p.rounds, "rounds", 5, "how often each system is measured")
 	flag.DurationVar(&p.length, "length", 3*time.Second, "of one measurement")
 	flag.BoolVar(&p.rfc2889, "rfc2889", false, "instead, what RFC 2889 asks of a switch, of this one")
-	flag.BoolVar(&p.variant, "variants", false, "instead of other switches, this one with other settings")
+	flag.BoolVar(&p.variants, "variants", false, "instead of other switches, this one with other settings")
 	flag.StringVar(&p.own.daemon, "vswitchd", "bin/vswitchd", "the daemon to measure")
 	flag.StringVar(&p.own.client, "vsctl", "bin/vsctl", "its client")
 	flag.StringVar(&p.table, "table", "", "write the table to this file, too")
@@ -74,7 +75,7 @@ func (p *plan) run(ctx context.Context) error {
 		return p.inquire(ctx)
 	}
 	all := peers(p.own)
-	if p.variant {
+	if p.variants {
 		all = variants(p.own)
 	}
 	all = slices.DeleteFunc(all, func(s system) bool { return !p.systems.MatchString(s.name()) })

@@ -12,9 +12,10 @@ import (
 
 // inquiry is one of RFC 2889's questions, asked of one case.
 type inquiry struct {
-	topic string
-	of    string // the case, which stands where peers have their name
-	ask   func(ctx context.Context, p *plan) ([]reading, error)
+	topic   string
+	of      string // the case, which stands where peers have their name
+	ask     func(ctx context.Context, p *plan) ([]reading, error)
+	figures []string // that it finds
 }
 
 // What RFC 2889 asks for, and what is asked beside it.
@@ -59,35 +60,35 @@ const (
 
 // inquiries returns all, in the order in which they are asked.
 func inquiries() (all []inquiry) {
-	add := func(topic, of string, ask func(ctx context.Context, p *plan) ([]reading, error)) {
-		all = append(all, inquiry{topic, of, ask})
+	add := func(topic, of string, ask func(ctx context.Context, p *plan) ([]reading, error), figures ...string) {
+		all = append(all, inquiry{topic, of, ask, figures})
 	}
 	for _, n := range []int{1, 1_000, 100_000, 1_000_000} {
-		add("stations", plural(n, "station"), forwarding(byStations, 2, n))
+		add("stations", plural(n, "station"), forwarding(byStations, 2, n), byStations)
 	}
 	for _, n := range []int{2, 64, 1_000} {
-		add("idle", plural(n, "port"), forwarding(byPorts, n, 1))
+		add("idle", plural(n, "port"), forwarding(byPorts, n, 1), byPorts)
 	}
-	add("both", "2 ports, 2 stations", forwarding(byBoth, 2, 2))
-	add("both", "1002 ports, 100000 stations", forwarding(byBoth, 1_002, 100_000))
+	add("both", "2 ports, 2 stations", forwarding(byBoth, 2, 2), byBoth)
+	add("both", "1002 ports, 100000 stations", forwarding(byBoth, 1_002, 100_000), byBoth)
 	for _, n := range []int{2, 8} {
-		add("mesh", plural(n, "port"), mesh(byMesh, n))
+		add("mesh", plural(n, "port"), mesh(byMesh, n), byMesh)
 	}
 	for _, n := range []int{1, 2, 3} {
-		add("workers", plural(n, "worker"), mesh(byWorkers, 8, "--workers", fmt.Sprint(n)))
+		add("workers", plural(n, "worker"), mesh(byWorkers, 8, "--workers", fmt.Sprint(n)), byWorkers)
 	}
 	for _, n := range []int{8, 64, 512} {
-		add("broadcast", plural(n, "port"), broadcast(n))
+		add("broadcast", plural(n, "port"), broadcast(n), copiesOut, framesIn)
 	}
 	for _, n := range []int{1 << 14, 1 << 20} {
-		add("caching", fmt.Sprintf("table of %d", n), caching(n))
-		add("learning", fmt.Sprintf("table of %d", n), learningRate(n))
+		add("caching", fmt.Sprintf("table of %d", n), caching(n), capacity)
+		add("learning", fmt.Sprintf("table of %d", n), learningRate(n), learning)
 	}
 	for _, s := range []string{noFlood, oneStation, newStations} {
-		add("storm", s, storm(s))
+		add("storm", s, storm(s), besideAll, besideSome)
 	}
 	for _, n := range []int{2, 100, 1_000} {
-		add("rest", plural(n, "port"), rest(n))
+		add("rest", plural(n, "port"), rest(n), atRest, atRestMiB)
 	}
 	return all
 }
@@ -109,40 +110,15 @@ func (p *plan) inquire(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			r.add(q.of, q.figures(), readings, err)
+			r.add(q.of, q.figures, readings, err)
 			r.tell(round, q.of, q.topic, readings, err)
 		}
 	}
 	return r.write()
 }
 
-// figures are those that an inquiry finds.
-func (q inquiry) figures() []string {
-	switch q.topic {
-	case "stations":
-		return []string{byStations}
-	case "idle":
-		return []string{byPorts}
-	case "both":
-		return []string{byBoth}
-	case "mesh":
-		return []string{byMesh}
-	case "workers":
-		return []string{byWorkers}
-	case "broadcast":
-		return []string{copiesOut, framesIn}
-	case "caching":
-		return []string{capacity}
-	case "learning":
-		return []string{learning}
-	case "storm":
-		return []string{besideAll, besideSome}
-	}
-	return []string{atRest, atRestMiB}
-}
-
 // forwarding floods port 1 from port 0, in turns to each of the stations behind
-// it; the other ports are idle (RFC 2889, section 5.1, one way).
+// it; the other ports are idle (RFC 2889, section 5.4).
 func forwarding(figure string, ports, stations int) func(context.Context, *plan) ([]reading, error) {
 	return func(ctx context.Context, p *plan) ([]reading, error) {
 		r, err := newRig(ctx, p.own, ports, max(stations+stations/32, 1<<14))
@@ -201,7 +177,7 @@ func mesh(figure string, ports int, flags ...string) func(context.Context, *plan
 	}
 }
 
-// broadcast floods all ports from one (section 5.8).
+// broadcast floods all ports from one (section 5.10).
 func broadcast(ports int) func(context.Context, *plan) ([]reading, error) {
 	return func(ctx context.Context, p *plan) ([]reading, error) {
 		r, err := newRig(ctx, p.own, ports, 0)
@@ -263,7 +239,7 @@ func (r *rig) flooded(ctx context.Context, stations uint64, rate float64) (uint6
 }
 
 // caching finds how many stations a table holds at once: as many as it was told
-// to, and one more pushes out another (section 5.5).
+// to, and one more pushes out another (section 5.7).
 func caching(size int) func(context.Context, *plan) ([]reading, error) {
 	return func(ctx context.Context, p *plan) ([]reading, error) {
 		r, err := newTable(ctx, p.own, size)
@@ -285,7 +261,7 @@ func caching(size int) func(context.Context, *plan) ([]reading, error) {
 }
 
 // learningRate finds the highest rate at which frames of new stations can come
-// so that all of them are known afterwards (section 5.6).
+// so that all of them are known afterwards (section 5.8).
 func learningRate(size int) func(context.Context, *plan) ([]reading, error) {
 	return func(ctx context.Context, p *plan) ([]reading, error) {
 		r, err := newTable(ctx, p.own, size)

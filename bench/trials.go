@@ -107,28 +107,34 @@ const warmUp = time.Second
 
 // tcp measures streams from a to b with iperf3, at the receiver.
 func tcp(ctx context.Context, l *link, length time.Duration, figure string, flags ...string) ([]reading, error) {
-	serving, _, err := l.start(l.b, "iperf3", "--server", "--one-off")
+	serving, err := l.serve(ctx, "tcp6", 5201, "iperf3", "--server", "--one-off")
 	if err != nil {
 		return nil, err
 	}
 	defer end(serving)
-	if err := listens(ctx, serving, "tcp6", 5201); err != nil {
-		return nil, err
-	}
 	bits, err := iperf(ctx, length, append([]string{"netns", "exec", l.a, "iperf3", "--client", addressB, "--json", "--connect-timeout", "3000",
 		"--omit", fmt.Sprint(warmUp.Seconds()), "--time", fmt.Sprint(length.Seconds())}, flags...))
 	return []reading{{figure, bits / 1e9}}, err
 }
 
-// listens waits until something listens on a port in a program's namespace.
-func listens(ctx context.Context, program *exec.Cmd, protocol string, port int) error {
-	return eventually(ctx, func() error {
-		table, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", program.Process.Pid, protocol))
+// serve starts a program in b, and waits until it listens on a port.
+func (l *link) serve(ctx context.Context, protocol string, port int, args ...string) (*exec.Cmd, error) {
+	cmd, _, err := l.start(l.b, args...)
+	if err != nil {
+		return nil, err
+	}
+	err = eventually(ctx, func() error {
+		table, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", cmd.Process.Pid, protocol))
 		if err == nil && !strings.Contains(string(table), fmt.Sprintf(":%04X ", port)) {
-			err = fmt.Errorf("nothing listens on port %d", port)
+			err = fmt.Errorf("%s does not listen on port %d", args[0], port)
 		}
 		return err
 	})
+	if err != nil {
+		end(cmd)
+		return nil, err
+	}
+	return cmd, nil
 }
 
 func iperf(ctx context.Context, length time.Duration, args []string) (bits float64, err error) {
@@ -163,14 +169,11 @@ var percentile = regexp.MustCompile(`percentile (50|99|99\.9)\.?0+ = +([0-9.]+)`
 // latency measures half of the time from a to b and back with sockperf, over
 // UDP. What is appended to the figures says in what company.
 func latency(ctx context.Context, l *link, length time.Duration, beside string) ([]reading, error) {
-	serving, _, err := l.start(l.b, "sockperf", "server", "--ip", addressB)
+	serving, err := l.serve(ctx, "udp", 11111, "sockperf", "server", "--ip", addressB)
 	if err != nil {
 		return nil, err
 	}
 	defer end(serving)
-	if err := listens(ctx, serving, "udp", 11111); err != nil {
-		return nil, err
-	}
 	out, err := output(ctx, "ip", "netns", "exec", l.a, "sockperf", "ping-pong", "--ip", addressB, "--time", fmt.Sprint(max(1, int(length.Seconds()))))
 	if err != nil {
 		return nil, err
@@ -196,14 +199,11 @@ func lastLine(s string) string {
 
 // loadedLatency measures it beside a TCP stream of 1 Gbit/s.
 func loadedLatency(ctx context.Context, l *link, length time.Duration) ([]reading, error) {
-	serving, _, err := l.start(l.b, "iperf3", "--server", "--one-off")
+	serving, err := l.serve(ctx, "tcp6", 5201, "iperf3", "--server", "--one-off")
 	if err != nil {
 		return nil, err
 	}
 	defer end(serving)
-	if err := listens(ctx, serving, "tcp6", 5201); err != nil {
-		return nil, err
-	}
 	const longer = 10 * time.Second // than what is measured beside it
 	sending, out, err := l.start(l.a, "iperf3", "--client", addressB, "--bitrate", "1G", "--time", fmt.Sprint((length + longer).Seconds()))
 	if err != nil {
