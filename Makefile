@@ -40,12 +40,16 @@ lint: ## gofmt, go vet, staticcheck
 
 # The daemon as a whole is tested last and alone: its tests measure seconds,
 # which other packages' tests would take from it. What happens to frames is asked
-# once more of ports that get their receive rings at once.
+# once more of ports that get their receive rings at once, and of a daemon whose
+# optional powers are off and which has two workers.
 unit: ## go test -race ./...
 	$(GO) test -run TestDecisionAgainstPlainModel ./switch
 	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v '/e2e$$')
 	$(GO) test -race -timeout 30m ./e2e
-	VSWITCHD_FLAGS='--rx-ring-rate 1 --rx-rings 64' $(GO) test -race -timeout 10m -run 'TestPortModes|TestLengths|TestReserved' ./e2e
+	VSWITCHD_FLAGS='--rx-ring-rate 1 --rx-rings 64' $(GO) test -race -timeout 10m -run $(FRAMES) ./e2e
+	VSWITCHD_FLAGS='--rx-rings 0 --spin 0 --workers 2' $(GO) test -race -timeout 10m -run $(FRAMES) ./e2e
+
+FRAMES = 'TestPortModes|TestLengths|TestReserved'
 
 fuzz: ## each fuzz target for a few seconds
 	@scripts/fuzz
@@ -54,7 +58,7 @@ fuzz: ## each fuzz target for a few seconds
 ROUNDS ?= 5
 LENGTH ?= 3s
 
-bench: build ## measure beside the Linux bridge, Open vSwitch, VDE (an hour, as root)
+bench: build ## measure beside the Linux bridge, Open vSwitch, VDE (up to two hours, as root)
 	@scripts/install-deps bench
 	$(GO) run ./bench -rounds $(ROUNDS) -length $(LENGTH) -table docs/benchmarks/peers.txt -json docs/benchmarks/peers.json -chart docs/benchmarks/peers.svg
 	$(GO) run ./bench -variants -rounds $(ROUNDS) -length $(LENGTH) -table docs/benchmarks/variants.txt -json docs/benchmarks/variants.json

@@ -94,12 +94,12 @@ func (p *poller) await(timeout int) (n int) {
 	return n
 }
 
-// linger is how long, in milliseconds, a worker sleeps past the scheduler: one
-// that is woken a thousand times a second keeps the scheduler's monitor from
-// looking after it twenty thousand times a second, as it does for who sleeps
-// with its knowledge. Then other goroutines get the processor.
+// linger is how long, in milliseconds, a worker sleeps past the scheduler. Who
+// sleeps with its knowledge gives the processor to other goroutines, but while
+// that happens often, the scheduler's monitor wakes every 20 µs to see to it.
 const linger = 1
 
+// sleep waits for events, up to timeout milliseconds (-1: for good).
 func (p *poller) sleep(timeout int) int {
 	n := p.ready(linger)
 	if n == 0 && timeout != linger {
