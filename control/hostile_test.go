@@ -58,7 +58,7 @@ func answersSoon(t *testing.T, d *controltest.Daemon) {
 func crowd(t *testing.T, d *controltest.Daemon, n int) {
 	t.Helper()
 	for i := range n {
-		if err := d.Engine.AddFDB(context.Background(), "sw0", vlan.ID(10), frame.MACFromUint64(0x020000000000|uint64(i)), ""); err != nil {
+		if err := d.Engine.AddFDB(context.Background(), "sw0", vlan.ID(10), frame.Address(0x020000000000|uint64(i)).MAC(), ""); err != nil {
 			t.Fatal(err)
 		}
 	}

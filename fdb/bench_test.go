@@ -26,21 +26,19 @@ func filled(size int) *Table {
 	t := New(Config{Size: size, Ageing: DefaultAgeing})
 	for range 2 {
 		for n := range size {
-			t.Learn(1, station(n), PortID(n%64), 1)
+			t.Learn(at(1, station(n)), PortID(n%64), 1)
 		}
 	}
 	return t
 }
 
-// traffic returns the addresses of stations in no order. They are made before
-// they are needed because the processor would wait for an address that was just
-// put together octet by octet; those of frames are read from memory, too.
-func traffic(size int) *[1 << 16]frame.MAC {
-	macs := new([1 << 16]frame.MAC)
-	for i := range macs {
-		macs[i] = station(rand.IntN(size))
+// traffic returns the addresses of stations in no order.
+func traffic(size int) *[1 << 16]frame.Address {
+	addresses := new([1 << 16]frame.Address)
+	for i := range addresses {
+		addresses[i] = station(rand.IntN(size)).Address()
 	}
-	return macs
+	return addresses
 }
 
 func BenchmarkAddressCachingCapacity(b *testing.B) {
@@ -50,7 +48,7 @@ func BenchmarkAddressCachingCapacity(b *testing.B) {
 			t := filled(size)
 			cached = 0
 			for n := range size {
-				if _, v := t.Lookup(1, station(n), 1); v == Known {
+				if _, v := t.Lookup(at(1, station(n)), 1); v == Known {
 					cached++
 				}
 			}
@@ -76,7 +74,7 @@ func BenchmarkAddressLearningRate(b *testing.B) {
 				n = 0
 				b.StartTimer()
 			}
-			t.Learn(1, station(n), 1, Time(n/1000))
+			t.Learn(at(1, station(n)), 1, Time(n/1000))
 			n++
 		}
 		learningRate(b)
@@ -89,7 +87,7 @@ func BenchmarkAddressLearningRateFull(b *testing.B) {
 	forSizes(b, func(b *testing.B, size int) {
 		t, n := filled(size), size
 		for b.Loop() {
-			t.Learn(1, station(n), 1, Time(n/1000))
+			t.Learn(at(1, station(n)), 1, Time(n/1000))
 			n++
 		}
 		learningRate(b)
@@ -101,13 +99,13 @@ func BenchmarkAddressLearningRateFull(b *testing.B) {
 func BenchmarkAddressLearningRateAmongActive(b *testing.B) {
 	forSizes(b, func(b *testing.B, size int) {
 		t, n := filled(size), size
-		macs := traffic(size)
+		addresses := traffic(size)
 		for b.Loop() {
 			now := Time(n / 1000)
-			t.Learn(1, station(n), 1, now)
+			t.Learn(at(1, station(n)), 1, now)
 			for i := range 9 {
-				mac := &macs[(9*n+i)&0xffff]
-				t.Learn(1, *mac, PortID(mac[5]%64), now)
+				a := addresses[(9*n+i)&0xffff]
+				t.Learn(StationOf(1, a), PortID(a%64), now)
 			}
 			n++
 		}
@@ -119,25 +117,53 @@ func BenchmarkAddressLearningRateAmongActive(b *testing.B) {
 // that are known.
 func BenchmarkLookupAndLearn(b *testing.B) {
 	forSizes(b, func(b *testing.B, size int) {
-		t, macs, n := filled(size), traffic(size), 0
+		t, addresses, n := filled(size), traffic(size), 0
 		for b.Loop() {
-			mac := &macs[n&0xffff]
-			t.Learn(1, *mac, PortID(mac[5]%64), 1)
-			t.Lookup(1, macs[(n+77)&0xffff], 1)
+			a := addresses[n&0xffff]
+			t.Learn(StationOf(1, a), PortID(a%64), 1)
+			t.Lookup(StationOf(1, addresses[(n+77)&0xffff]), 1)
 			n++
 		}
 	})
 }
 
+// BenchmarkLookupAndLearnPrefetched does so as a switch does, whose frames come in
+// batches: the waits for memory overlap.
+func BenchmarkLookupAndLearnPrefetched(b *testing.B) {
+	forSizes(b, func(b *testing.B, size int) {
+		t, addresses, n := filled(size), traffic(size), 0
+		var from, to [64]Station
+		for b.Loop() {
+			at := n & 63
+			if at == 0 {
+				for i := range from {
+					from[i] = StationOf(1, addresses[(n+i)&0xffff])
+					to[i] = StationOf(1, addresses[(n+i+77)&0xffff])
+				}
+				for i := range from {
+					t.Prefetch(from[i])
+					t.Prefetch(to[i])
+				}
+			}
+			t.Learn(from[at], from[at].port(), 1)
+			t.Lookup(to[at], 1)
+			n++
+		}
+	})
+}
+
+// port returns that of filled.
+func (s Station) port() PortID { return PortID(s.key % 64) }
+
 // BenchmarkLookupAndLearnAnew is the same with a clock that never stands, so
 // that each frame renews an entry.
 func BenchmarkLookupAndLearnAnew(b *testing.B) {
 	forSizes(b, func(b *testing.B, size int) {
-		t, macs, n := filled(size), traffic(size), 0
+		t, addresses, n := filled(size), traffic(size), 0
 		for b.Loop() {
-			mac := &macs[n&0xffff]
-			t.Learn(1, *mac, PortID(mac[5]%64), Time(n>>8))
-			t.Lookup(1, macs[(n+77)&0xffff], Time(n>>8))
+			a := addresses[n&0xffff]
+			t.Learn(StationOf(1, a), PortID(a%64), Time(n>>8))
+			t.Lookup(StationOf(1, addresses[(n+77)&0xffff]), Time(n>>8))
 			n++
 		}
 	})
@@ -146,12 +172,12 @@ func BenchmarkLookupAndLearnAnew(b *testing.B) {
 // BenchmarkLookupAndLearnParallel has all processors do so on one table.
 func BenchmarkLookupAndLearnParallel(b *testing.B) {
 	forSizes(b, func(b *testing.B, size int) {
-		t, macs := filled(size), traffic(size)
+		t, addresses := filled(size), traffic(size)
 		b.RunParallel(func(pb *testing.PB) {
 			for n := rand.IntN(1 << 16); pb.Next(); n++ {
-				mac := &macs[n&0xffff]
-				t.Learn(1, *mac, PortID(mac[5]%64), 1)
-				t.Lookup(1, macs[(n+77)&0xffff], 1)
+				a := addresses[n&0xffff]
+				t.Learn(StationOf(1, a), PortID(a%64), 1)
+				t.Lookup(StationOf(1, addresses[(n+77)&0xffff]), 1)
 			}
 		})
 	})
@@ -164,16 +190,16 @@ func BenchmarkLookupAndLearnParallel(b *testing.B) {
 func BenchmarkPlainMap(b *testing.B) {
 	forSizes(b, func(b *testing.B, size int) {
 		var mu sync.RWMutex
-		t, macs, n := map[key]value{}, traffic(size), 0
+		t, addresses, n := map[key]value{}, traffic(size), 0
 		for n := range size {
 			mac := station(n)
-			t[keyOf(1, &mac)] = newValue(Dynamic, PortID(n%64), firstSeen(1))
+			t[keyOf(1, mac.Address())] = newValue(Dynamic, PortID(n%64), firstSeen(1))
 		}
 		found := 0
 		for b.Loop() {
-			for _, mac := range []*frame.MAC{&macs[n&0xffff], &macs[(n+77)&0xffff]} {
+			for _, a := range []frame.Address{addresses[n&0xffff], addresses[(n+77)&0xffff]} {
 				mu.RLock()
-				if t[keyOf(1, mac)].kind() == Dynamic {
+				if t[keyOf(1, a)].kind() == Dynamic {
 					found++
 				}
 				mu.RUnlock()
@@ -188,9 +214,9 @@ func BenchmarkPlainMap(b *testing.B) {
 
 func BenchmarkLookupUnknown(b *testing.B) {
 	forSizes(b, func(b *testing.B, size int) {
-		t, macs, n := filled(size), traffic(size), 0
+		t, addresses, n := filled(size), traffic(size), 0
 		for b.Loop() {
-			t.Lookup(2, macs[n&0xffff], 1)
+			t.Lookup(StationOf(2, addresses[n&0xffff]), 1)
 			n++
 		}
 	})
@@ -200,7 +226,7 @@ func BenchmarkMove(b *testing.B) {
 	forSizes(b, func(b *testing.B, size int) {
 		t, n := filled(size), 0
 		for b.Loop() {
-			t.Learn(1, station(n%size), PortID(100+n/size%2), 1)
+			t.Learn(at(1, station(n%size)), PortID(100+n/size%2), 1)
 			n++
 		}
 	})

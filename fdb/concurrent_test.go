@@ -62,13 +62,13 @@ func TestReadersAreNeverWrong(t *testing.T) {
 	tb := New(Config{Size: 64})
 	for n := range stayers {
 		mac, port := stayer(n)
-		tb.Learn(1, mac, port, 1)
+		tb.Learn(at(1, mac), port, 1)
 	}
 	churn := func(from int) func() {
 		return func() {
 			for i := range rounds(150_000) {
 				mac, port := comer((from + i) % comers)
-				tb.Learn(1, mac, port, Time(1+i/100))
+				tb.Learn(at(1, mac), port, Time(1+i/100))
 			}
 		}
 	}
@@ -76,13 +76,13 @@ func TestReadersAreNeverWrong(t *testing.T) {
 	read := func() {
 		for n := range stayers {
 			mac, port := stayer(n)
-			if p, v := tb.Lookup(1, mac, 1); v != Known || p != port {
+			if p, v := tb.Lookup(at(1, mac), 1); v != Known || p != port {
 				t.Errorf("station %d, which stays: port %d, %v, want %d", n, p, v, port)
 			}
 		}
 		for n := range comers {
 			mac, port := comer(n)
-			p, v := tb.Lookup(1, mac, 1)
+			p, v := tb.Lookup(at(1, mac), 1)
 			if v == Known {
 				found.Add(1)
 				if p != port {
@@ -144,9 +144,9 @@ func TestRenewalsAreNeverLost(t *testing.T) {
 				}
 				for n := self; n < stayers; n += 2 {
 					mac, port := stayer(n)
-					switch o := tb.Learn(1, mac, port, now); o {
+					switch o := tb.Learn(at(1, mac), port, now); o {
 					case Renewed, Learned:
-						if p, v := tb.Lookup(1, mac, now+ageing); v != Known || p != port {
+						if p, v := tb.Lookup(at(1, mac), now+ageing); v != Known || p != port {
 							t.Errorf("station %d was %v at %d, but is %v behind port %d at %d", n, o, now, v, p, now+ageing)
 						}
 					case Busy:
@@ -165,7 +165,7 @@ func TestRenewalsAreNeverLost(t *testing.T) {
 	churn := func() {
 		for i := range 100 {
 			mac, port := comer(i)
-			tb.Learn(1, mac, port, min(slowest(), 50_000))
+			tb.Learn(at(1, mac), port, min(slowest(), 50_000))
 		}
 		tb.Expire(min(slowest(), 50_000))
 	}
@@ -215,7 +215,7 @@ func TestWorkersLearnAtOnce(t *testing.T) {
 	learn := func(port PortID) func() {
 		return func() {
 			for i := range each {
-				for tb.Learn(1, station(int(port)*each+i), port, 1) == Busy {
+				for tb.Learn(at(1, station(int(port)*each+i)), port, 1) == Busy {
 					runtime.Gosched()
 				}
 			}
@@ -227,7 +227,7 @@ func TestWorkersLearnAtOnce(t *testing.T) {
 		t.Errorf("stats %+v, want %d learned", s, 2*each)
 	}
 	for i := range 2 * each {
-		if p, v := tb.Lookup(1, station(i), 1); v != Known || int(p) != i/each {
+		if p, v := tb.Lookup(at(1, station(i)), 1); v != Known || int(p) != i/each {
 			t.Fatalf("station %d: port %d, %v, want %d", i, p, v, i/each)
 		}
 	}

@@ -9,13 +9,13 @@ import (
 // entry; where just that entry stands already it does nothing, where another
 // static or a filter entry stands it returns a *[ConflictError].
 func (t *Table) AddStatic(vid vlan.ID, mac frame.MAC, port PortID) error {
-	return t.add(keyOf(vid, &mac), Static, port)
+	return t.add(keyOf(vid, mac.Address()), Static, port)
 }
 
 // AddFilter makes frames from and to a station be dropped. It replaces and
 // conflicts as [Table.AddStatic] does.
 func (t *Table) AddFilter(vid vlan.ID, mac frame.MAC) error {
-	return t.add(keyOf(vid, &mac), Filter, 0)
+	return t.add(keyOf(vid, mac.Address()), Filter, 0)
 }
 
 func (t *Table) add(k key, ty Type, port PortID) error {
@@ -65,7 +65,7 @@ func (t *Table) fixLocked(r ref, k key, v value, ty Type, port PortID) bool {
 
 // Delete removes an entry of any type, or returns [ErrNotFound].
 func (t *Table) Delete(vid vlan.ID, mac frame.MAC) error {
-	k := keyOf(vid, &mac)
+	k := keyOf(vid, mac.Address())
 	t.control.Lock()
 	defer t.control.Unlock()
 	t.mu.Lock()

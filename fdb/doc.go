@@ -31,14 +31,14 @@
 // seen again after it was learned in that millisecond, and newcomers of one
 // millisecond are kept in their order.
 //
-// Fifth, the hash is seeded at random for each table, so that addresses cannot
+// Fifth, the hash is seeded at random for each process, so that addresses cannot
 // be chosen to collide.
 //
 // # Who may call what at once
 //
 // Every method may be called at any time from any goroutine.
 //
-// [Table.Lookup] and [Table.Learn] are for the frame path. They allocate
+// [Table.Prefetch], [Table.Lookup] and [Table.Learn] are for the frame path. They allocate
 // nothing and wait for nobody. Lookup, and Learn where it merely renews or
 // refuses, take no lock at all. Learn of something new tries for the table's
 // lock for a few microseconds and gives up with [Busy]: the frame is forwarded

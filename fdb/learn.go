@@ -1,30 +1,27 @@
 package fdb
 
-import (
-	"github.com/vswitch/vswitch/frame"
-	"github.com/vswitch/vswitch/vlan"
-)
-
 // Learn notes that a frame from a station came in by a port. The caller has
 // dropped group and all-zero sources. It allocates nothing and waits for
 // nobody; see [Busy].
-func (t *Table) Learn(vid vlan.ID, mac frame.MAC, port PortID, now Time) Outcome {
-	k := keyOf(vid, &mac)
+func (t *Table) Learn(of Station, port PortID, now Time) Outcome {
 	for {
 		st := t.store.Load()
-		s, v := st.find(k)
-		if v.kind() != Dynamic || v.port() != port || t.expired(v, now) {
-			return t.learnSlow(k, v, port, now)
+		s, v := st.findStation(of)
+		if !v.learnedOn(port) {
+			return t.learnSlow(of.key, v, port, now)
 		}
 		at := seenAgain(now)
 		if v.seen() >= at {
 			return Renewed
 		}
+		if t.expired(v, now) {
+			return t.learnSlow(of.key, v, port, now)
+		}
 		if s.replace(v, v.at(at)) {
 			// A rebuild takes over what it finds before it replaces the
 			// store; what comes too late for that is for us to do.
 			if next := t.next.Load(); next != nil {
-				next.catchUp(k, at)
+				next.catchUp(of.key, at)
 			}
 			if t.store.Load() == st {
 				return Renewed

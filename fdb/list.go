@@ -54,6 +54,8 @@ func (t *Table) Entries(now Time) []Entry {
 		all = append(all, e)
 		return true
 	})
-	slices.SortFunc(all, func(a, b Entry) int { return cmp.Compare(keyOf(a.VLAN, &a.MAC), keyOf(b.VLAN, &b.MAC)) })
+	slices.SortFunc(all, func(a, b Entry) int {
+		return cmp.Compare(keyOf(a.VLAN, a.MAC.Address()), keyOf(b.VLAN, b.MAC.Address()))
+	})
 	return slices.CompactFunc(all, func(a, b Entry) bool { return a.VLAN == b.VLAN && a.MAC == b.MAC })
 }

@@ -2,7 +2,6 @@ package fdb
 
 import (
 	"math/bits"
-	"math/rand/v2"
 	"sync/atomic"
 )
 
@@ -36,7 +35,6 @@ import (
 // branches that depend on what was read, so that the processor is at the next
 // lookup while it waits for this one.
 type store struct {
-	seed     [2]uint64
 	buckets  []bucket
 	versions [numVersions]atomic.Uint64 // how often a slot was emptied in the buckets that share it
 	passed   []uint32                   // by bucket: entries that live further on since it was full; under Table.mu
@@ -70,22 +68,24 @@ type ref uint32
 func newStore(entries int) *store {
 	n := max(2, (2*entries+bucketSlots-1)/bucketSlots)
 	return &store{
-		seed:    [2]uint64{rand.Uint64(), rand.Uint64() | 1},
 		buckets: make([]bucket, n),
 		passed:  make([]uint32, n),
 		ages:    make(ages, n*bucketSlots+1),
 	}
 }
 
-// home returns the index of the bucket in which k begins. The product is folded
-// as in wyhash, by Wang Yi; its upper bits choose the bucket, as in Lemire,
+// home returns the index of the bucket in which k begins.
+func (st *store) home(k key) uint { return st.index(k.hash()) }
+
+// index returns that of a hash: its upper bits choose the bucket, as in Lemire,
 // "Fast Random Integer Generation in an Interval" (2019).
-func (st *store) home(k key) uint {
-	hi, lo := bits.Mul64(uint64(k)^st.seed[0], st.seed[1])
-	hi, lo = bits.Mul64(hi^lo^st.seed[0], st.seed[1])
-	at, _ := bits.Mul64(hi^lo, uint64(len(st.buckets)))
+func (st *store) index(hash uint64) uint {
+	at, _ := bits.Mul64(hash, uint64(len(st.buckets)))
 	return uint(at)
 }
+
+// bucket returns the one in which a hash begins.
+func (st *store) bucket(hash uint64) *bucket { return &st.buckets[st.index(hash)] }
 
 func (st *store) after(i uint) uint {
 	if i++; i == uint(len(st.buckets)) {
@@ -100,9 +100,11 @@ func (st *store) slot(r ref) *slot {
 
 func (st *store) version(bucket uint) *atomic.Uint64 { return &st.versions[bucket%numVersions] }
 
-// find returns the slot of k and its value, or nil.
-func (st *store) find(k key) (*slot, value) {
-	i := st.home(k)
+func (st *store) find(k key) (*slot, value) { return st.findStation(k.station()) }
+
+// findStation returns the slot of a station and its value, or nil.
+func (st *store) findStation(s Station) (*slot, value) {
+	k, i := s.key, st.index(s.hash)
 	b, version := &st.buckets[i], st.version(i)
 	before := version.Load()
 	first := key(b[0].key.Load())

@@ -46,7 +46,7 @@ func TestStoreFindsEachOfTooMany(t *testing.T) {
 	at := map[key]ref{}
 	for n := range 1000 {
 		mac := station(n)
-		k := keyOf(1, &mac)
+		k := keyOf(1, mac.Address())
 		at[k] = st.insertLocked(k, newValue(Dynamic, PortID(n), 0))
 	}
 	for k, r := range at {
@@ -72,14 +72,14 @@ func TestRenewalDoesNotReachTheNextHolderOfASlot(t *testing.T) {
 	st := newStore(1)
 	st.buckets = st.buckets[:1]
 	a, b := station(1), station(2)
-	r := st.insertLocked(keyOf(1, &a), newValue(Dynamic, 3, firstSeen(5)))
-	s, v := st.find(keyOf(1, &a))
+	r := st.insertLocked(keyOf(1, a.Address()), newValue(Dynamic, 3, firstSeen(5)))
+	s, v := st.find(keyOf(1, a.Address()))
 	st.removeLocked(r, v)
 	for i := range 31 { // as many as incarnations tell apart
 		if s.replace(v, v.at(seenAgain(9))) {
 			t.Fatalf("an entry was renewed after it was removed, and %d others", i)
 		}
-		if next := st.insertLocked(keyOf(1, &b), newValue(Dynamic, 3, firstSeen(5))); next != r {
+		if next := st.insertLocked(keyOf(1, b.Address()), newValue(Dynamic, 3, firstSeen(5))); next != r {
 			t.Fatalf("the next holder is in slot %d, want %d", next, r)
 		}
 		if s.replace(v, v.at(seenAgain(9))) {
@@ -97,23 +97,23 @@ func TestReaderNoticesThatASlotWasEmptied(t *testing.T) {
 		"and filled by another": func(st *store, r ref) {
 			b := station(2)
 			st.removeLocked(r, st.slot(r).load())
-			st.insertLocked(keyOf(1, &b), newValue(Dynamic, 4, firstSeen(5)))
+			st.insertLocked(keyOf(1, b.Address()), newValue(Dynamic, 4, firstSeen(5)))
 		},
 		"and filled by another and the same again": func(st *store, r ref) {
 			a, b := station(1), station(2)
 			st.removeLocked(r, st.slot(r).load())
-			st.insertLocked(keyOf(1, &b), newValue(Dynamic, 4, firstSeen(5)))
+			st.insertLocked(keyOf(1, b.Address()), newValue(Dynamic, 4, firstSeen(5)))
 			st.removeLocked(r, st.slot(r).load())
-			st.insertLocked(keyOf(1, &a), newValue(Dynamic, 3, firstSeen(5)))
+			st.insertLocked(keyOf(1, a.Address()), newValue(Dynamic, 3, firstSeen(5)))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			st := newStore(1)
 			st.buckets = st.buckets[:1]
 			a := station(1)
-			r := st.insertLocked(keyOf(1, &a), newValue(Dynamic, 3, firstSeen(5)))
+			r := st.insertLocked(keyOf(1, a.Address()), newValue(Dynamic, 3, firstSeen(5)))
 			before := st.version(0).Load()
-			if k := st.keyLocked(r); k != keyOf(1, &a) {
+			if k := st.keyLocked(r); k != keyOf(1, a.Address()) {
 				t.Fatalf("slot %d holds %#x", r, k)
 			}
 			meanwhile(st, r)
@@ -127,10 +127,10 @@ func TestReaderNoticesThatASlotWasEmptied(t *testing.T) {
 func TestReaderTakesADeadEntryForNone(t *testing.T) {
 	st := newStore(1)
 	a := station(1)
-	r := st.insertLocked(keyOf(1, &a), newValue(Dynamic, 3, firstSeen(5)))
+	r := st.insertLocked(keyOf(1, a.Address()), newValue(Dynamic, 3, firstSeen(5)))
 	v := st.slot(r).load()
 	st.slot(r).replace(v, v.dead())
-	if s, v := st.find(keyOf(1, &a)); s != nil || v != 0 {
+	if s, v := st.find(keyOf(1, a.Address())); s != nil || v != 0 {
 		t.Errorf("found %v", v)
 	}
 	if k, v := st.holder(r); k != 0 || v != 0 {
@@ -141,13 +141,13 @@ func TestReaderTakesADeadEntryForNone(t *testing.T) {
 func TestRemovalNoticesARenewal(t *testing.T) {
 	st := newStore(1)
 	a := station(1)
-	r := st.insertLocked(keyOf(1, &a), newValue(Dynamic, 3, firstSeen(5)))
+	r := st.insertLocked(keyOf(1, a.Address()), newValue(Dynamic, 3, firstSeen(5)))
 	v := st.slot(r).load()
 	st.slot(r).replace(v, v.at(seenAgain(9)))
 	if st.removeLocked(r, v) {
 		t.Error("removed an entry that was renewed after it was found to be the oldest")
 	}
-	if s, v := st.find(keyOf(1, &a)); s == nil || v.seen() != seenAgain(9) {
+	if s, v := st.find(keyOf(1, a.Address())); s == nil || v.seen() != seenAgain(9) {
 		t.Errorf("found %#x, want it as it was renewed", v)
 	}
 }
@@ -179,7 +179,7 @@ func TestRebuildTakesRenewalsOver(t *testing.T) {
 			w.next.Store(st)
 			steps(w, old, st)
 			a := station(1)
-			if _, v := st.find(keyOf(1, &a)); v.seen() != seenAgain(w.now) {
+			if _, v := st.find(keyOf(1, a.Address())); v.seen() != seenAgain(w.now) {
 				t.Errorf("in the new store it was seen at %d, want %d", v.seen().time(), w.now)
 			}
 		})
@@ -198,8 +198,8 @@ func TestStoreSpreadsAddressesOfAnyPattern(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			st := newStore(n)
 			for i := range uint64(n) {
-				m := frame.MACFromUint64(mac(i))
-				st.insertLocked(keyOf(1, &m), newValue(Dynamic, 1, 0))
+				m := frame.Address(mac(i)).MAC()
+				st.insertLocked(keyOf(1, m.Address()), newValue(Dynamic, 1, 0))
 			}
 			var passes, longest uint32
 			for _, p := range st.passed {

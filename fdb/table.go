@@ -5,9 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/vswitch/vswitch/frame"
-	"github.com/vswitch/vswitch/vlan"
 )
 
 // Table is a forwarding database. See the package comment for who may call what
@@ -90,9 +87,14 @@ func (t *Table) expired(v value, now Time) bool {
 
 func (t *Table) tooOld(seen, now Time) bool { return int64(now-seen) > t.ageing.Load() }
 
+// Prefetch begins to fetch what the table has of a station, so that it is at
+// hand by the time of the lookup. It pays where several are to be looked up:
+// their memory is waited for together.
+func (t *Table) Prefetch(s Station) { prefetch(t.store.Load().bucket(s.hash)) }
+
 // Lookup returns the port behind which a station is Known. It takes no lock.
-func (t *Table) Lookup(vid vlan.ID, mac frame.MAC, now Time) (PortID, Verdict) {
-	_, v := t.store.Load().find(keyOf(vid, &mac))
+func (t *Table) Lookup(s Station, now Time) (PortID, Verdict) {
+	_, v := t.store.Load().findStation(s)
 	switch {
 	case v.kind() == Filter:
 		return 0, Filtered

@@ -76,7 +76,7 @@ func (b *trial) op(next func(n int) int) {
 
 func (b *trial) learn(s pair, port PortID, now Time) {
 	want := b.m.learn(s, port, now)
-	if got := b.t.Learn(s.vlan, s.mac, port, now); got != want {
+	if got := b.t.Learn(at(s.vlan, s.mac), port, now); got != want {
 		b.Fatalf("Learn(%v, port %d) at %d = %v, want %v", s, port, now, got, want)
 	}
 	switch want {
@@ -287,7 +287,7 @@ func (b *trial) compare(s pair) {
 			wantPort, want = 0, Filtered
 		}
 	}
-	if p, v := b.t.Lookup(s.vlan, s.mac, b.now); p != wantPort || v != want {
+	if p, v := b.t.Lookup(at(s.vlan, s.mac), b.now); p != wantPort || v != want {
 		b.Fatalf("Lookup(%v) at %d = %d, %v, want %d, %v", s, b.now, p, v, wantPort, want)
 	}
 	st := b.m.stats
@@ -328,7 +328,7 @@ func (b *trial) compareAll() {
 		if e != want {
 			b.Fatalf("entry %+v, want %+v", e, want)
 		}
-		if i > 0 && keyOf(all[i-1].VLAN, &all[i-1].MAC) >= keyOf(e.VLAN, &e.MAC) {
+		if i > 0 && keyOf(all[i-1].VLAN, all[i-1].MAC.Address()) >= keyOf(e.VLAN, e.MAC.Address()) {
 			b.Fatalf("%+v is listed before %+v", all[i-1], e)
 		}
 	}

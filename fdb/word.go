@@ -1,8 +1,6 @@
 package fdb
 
 import (
-	"encoding/binary"
-
 	"github.com/vswitch/vswitch/frame"
 	"github.com/vswitch/vswitch/vlan"
 )
@@ -20,15 +18,12 @@ const (
 	keyPassed key = 1 << 62
 )
 
-// keyOf takes a pointer so that the address is not copied once more, which
-// stalls the next lookup (BenchmarkLookupAndLearn).
-func keyOf(vid vlan.ID, mac *frame.MAC) key {
-	low := key(binary.BigEndian.Uint32(mac[:4]))<<16 | key(binary.BigEndian.Uint16(mac[4:]))
-	return keyInUse | key(vid&0xfff)<<48 | low
+func keyOf(vid vlan.ID, a frame.Address) key {
+	return keyInUse | key(vid&0xfff)<<48 | key(a&(1<<48-1))
 }
 
 func (k key) vlan() vlan.ID  { return vlan.ID(k >> 48 & 0xfff) }
-func (k key) mac() frame.MAC { return frame.MACFromUint64(uint64(k) & (1<<48 - 1)) }
+func (k key) mac() frame.MAC { return frame.Address(k & (1<<48 - 1)).MAC() }
 
 // value is what is known of a station, in one word, so that it is replaced at
 // once:
@@ -63,8 +58,11 @@ func newValue(ty Type, port PortID, s seen) value {
 	return value(s)<<seenShift | value(ty)<<typeShift | value(port)
 }
 
-func (v value) port() PortID     { return PortID(v) }
-func (v value) kind() Type       { return Type(v >> typeShift & 3) }
+func (v value) port() PortID { return PortID(v) }
+func (v value) kind() Type   { return Type(v >> typeShift & 3) }
+func (v value) learnedOn(p PortID) bool {
+	return uint32(v)&(3<<typeShift|0xffff) == uint32(Dynamic)<<typeShift|uint32(p)
+}
 func (v value) seen() seen       { return seen(v >> seenShift) }
 func (v value) incarnation() int { return int(v >> incarnationShift & incarnationMask) }
 

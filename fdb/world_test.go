@@ -18,27 +18,29 @@ func newWorld(t *testing.T, c Config) *world {
 	return &world{T: t, Table: New(c), now: 1000}
 }
 
+func at(vid vlan.ID, m frame.MAC) Station { return StationOf(vid, m.Address()) }
+
 // station returns the address of the nth station.
-func station(n int) frame.MAC { return frame.MACFromUint64(0x02_00_00_00_00_00 | uint64(n)) }
+func station(n int) frame.MAC { return frame.Address(0x02_00_00_00_00_00 | uint64(n)).MAC() }
 
 // hears lets a frame from a station come in and asks for the outcome.
 func (w *world) hears(vid vlan.ID, n int, port PortID, want Outcome) {
 	w.Helper()
-	if got := w.Learn(vid, station(n), port, w.now); got != want {
+	if got := w.Learn(at(vid, station(n)), port, w.now); got != want {
 		w.Fatalf("Learn(VLAN %d, station %d, port %d) at %d = %v, want %v", vid, n, port, w.now, got, want)
 	}
 }
 
 func (w *world) knows(vid vlan.ID, n int, port PortID) {
 	w.Helper()
-	if p, v := w.Lookup(vid, station(n), w.now); v != Known || p != port {
+	if p, v := w.Lookup(at(vid, station(n)), w.now); v != Known || p != port {
 		w.Fatalf("Lookup(VLAN %d, station %d) at %d = port %d, %v, want port %d, known", vid, n, w.now, p, v, port)
 	}
 }
 
 func (w *world) says(vid vlan.ID, n int, want Verdict) {
 	w.Helper()
-	if p, v := w.Lookup(vid, station(n), w.now); v != want || p != 0 {
+	if p, v := w.Lookup(at(vid, station(n)), w.now); v != want || p != 0 {
 		w.Fatalf("Lookup(VLAN %d, station %d) at %d = port %d, %v, want %v", vid, n, w.now, p, v, want)
 	}
 }

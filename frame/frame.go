@@ -23,6 +23,7 @@ const MaxBeside = 8
 type Frame struct {
 	buf     []byte
 	rest    int   // index into Data() of what follows the addresses and taken-off tags
+	came    uint8 // nbeside as it was received
 	nbeside uint8 // tags[nbeside-1] is the outermost
 	hops    uint8 // crossings of patches
 	off     Offload
@@ -35,11 +36,16 @@ type Frame struct {
 func (f *Frame) Reset(buf []byte, tag Tag, off Offload) {
 	f.buf, f.rest, f.hops = buf, AddrLen, 0
 	f.off = off.normal()
-	f.nbeside = 0
+	f.came = 0
 	if tag != 0 {
-		f.tags[0], f.nbeside = tag, 1
+		f.tags[0], f.came = tag, 1
 	}
+	f.nbeside = f.came
 }
+
+// Rewind puts back the tags that [Frame.Pop] took off a frame that has not
+// crossed a patch.
+func (f *Frame) Rewind() { f.rest, f.nbeside = AddrLen, f.came }
 
 // Data returns the bytes as they were received, without the tags beside.
 func (f *Frame) Data() []byte { return f.buf[OffloadLen:] }
@@ -49,14 +55,11 @@ func (f *Frame) Len() int {
 	return len(f.buf) - OffloadLen - f.rest + AddrLen + int(f.nbeside)*TagLen
 }
 
+// IsGSO reports whether the frame stands for several.
+func (f *Frame) IsGSO() bool { return f.off.GSOType != GSONone }
+
 // Offload returns the offload metadata; its offsets count from Data()[0].
 func (f *Frame) Offload() Offload { return f.off }
-
-// Dst returns the destination address of a frame that passed [Frame.Check].
-func (f *Frame) Dst() MAC { return MAC(f.buf[OffloadLen : OffloadLen+6]) }
-
-// Src returns the source address of a frame that passed [Frame.Check].
-func (f *Frame) Src() MAC { return MAC(f.buf[OffloadLen+6 : OffloadLen+12]) }
 
 // Hops returns how many patches the frame has crossed.
 func (f *Frame) Hops() int { return int(f.hops) }
@@ -76,6 +79,13 @@ func (f *Frame) Check() Reason {
 		return BadOffload
 	}
 	return Pass
+}
+
+// Simple reports whether f passes [Frame.Check], has no tag and leaves nothing
+// to do for the receiver, as most frames do.
+func (f *Frame) Simple() bool {
+	return len(f.buf) >= OffloadLen+HeaderLen && f.off == (Offload{}) && f.nbeside == 0 && f.rest == AddrLen &&
+		!IsTPID(binary.BigEndian.Uint16(f.buf[OffloadLen+AddrLen:]))
 }
 
 // Outer returns the outermost tag without taking it off; 0 where the frame has

@@ -73,6 +73,10 @@ func TestTagsComeOffAndGoOn(t *testing.T) {
 	f.Pop()
 	want(0, c)
 	want(d, c)
+	f.Rewind()
+	want(0, a, b, c)
+	f.Pop()
+	f.Pop()
 	if !f.Push(b) || !f.Push(a) {
 		t.Fatal("no room for two tags")
 	}
@@ -82,8 +86,8 @@ func TestTagsComeOffAndGoOn(t *testing.T) {
 	f.Pop()
 	want(0)
 	want(d)
-	if f.Dst() != frame.MAC(addresses[:6]) || f.Src() != frame.MAC(addresses[6:]) {
-		t.Errorf("addresses: got %v, %v", f.Dst(), f.Src())
+	if dst, src := f.Addresses(); dst.MAC() != frame.MAC(addresses[:6]) || src.MAC() != frame.MAC(addresses[6:]) {
+		t.Errorf("addresses: got %x, %x", dst, src)
 	}
 	for i := range frame.MaxBeside {
 		if !f.Push(a) {

@@ -42,21 +42,9 @@ func (m MAC) IsMulticast() bool { return m[0]&1 != 0 }
 // IsZero reports whether all octets are zero.
 func (m MAC) IsZero() bool { return m == MAC{} }
 
-// Uint64 returns the address in the lower 48 bits, first octet highest.
-func (m MAC) Uint64() uint64 {
-	return uint64(m[0])<<40 | uint64(m[1])<<32 | uint64(m[2])<<24 | uint64(m[3])<<16 | uint64(m[4])<<8 | uint64(m[5])
-}
-
-// MACFromUint64 is the inverse of [MAC.Uint64].
-func MACFromUint64(v uint64) MAC {
-	return MAC{byte(v >> 40), byte(v >> 32), byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)}
-}
-
-// Reserved returns X for a group address 01:80:C2:00:00:0X, which bridges
-// keep to themselves (IEEE 802.1Q, 8.6.3).
-func (m MAC) Reserved() (x uint8, ok bool) {
-	ok = m[0] == 0x01 && m[1] == 0x80 && m[2] == 0xc2 && m[3] == 0 && m[4] == 0 && m[5] <= 0x0f
-	return m[5] & 0x0f, ok
+// Address returns m in one word.
+func (m MAC) Address() Address {
+	return Address(m[0])<<40 | Address(m[1])<<32 | Address(m[2])<<24 | Address(m[3])<<16 | Address(m[4])<<8 | Address(m[5])
 }
 
 func (m MAC) String() string { return net.HardwareAddr(m[:]).String() }

@@ -48,8 +48,8 @@ func TestParseStation(t *testing.T) {
 
 func TestMAC(t *testing.T) {
 	m := frame.MAC{0x02, 0x34, 0x56, 0x78, 0x9a, 0xbc}
-	if m.Uint64() != 0x023456789abc || frame.MACFromUint64(m.Uint64()) != m {
-		t.Errorf("%v as a number: %#x", m, m.Uint64())
+	if m.Address() != 0x023456789abc || frame.Address(m.Address()).MAC() != m {
+		t.Errorf("%v as a number: %#x", m, m.Address())
 	}
 	b, err := json.Marshal(map[frame.MAC]frame.MAC{m: m})
 	var back map[frame.MAC]frame.MAC
@@ -74,8 +74,9 @@ func TestMAC(t *testing.T) {
 		"02:00:00:00:00:01": {false, false, 0},
 	} {
 		m, _ := frame.ParseMAC(in)
-		x, reserved := m.Reserved()
-		if m.IsMulticast() != want.multicast || reserved != want.reserved || reserved && x != want.x {
+		a := m.Address()
+		x, reserved := a.Reserved()
+		if m.IsMulticast() != want.multicast || a.IsMulticast() != want.multicast || a.IsBroadcast() != (m == frame.Broadcast) || reserved != want.reserved || reserved && x != want.x {
 			t.Errorf("%s: multicast %v, reserved %v :0%X", in, m.IsMulticast(), reserved, x)
 		}
 	}

@@ -80,7 +80,6 @@ type Booster interface {
 	// Shift begins it, once that descriptor is polled.
 	Shift() error
 	// Stuck reports whether no frame waits, and some were dropped since the
-	// Stuck reports whether no frame waits, and some were dropped since the
 	// last call. If none came in meanwhile, nor before, the kernel has lost
 	// its place, and Calm is the way out.
 	Stuck() bool

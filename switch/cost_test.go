@@ -2,9 +2,11 @@ package vswitch
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"testing"
 
+	"github.com/vswitch/vswitch/fdb"
 	"github.com/vswitch/vswitch/frame"
 	"github.com/vswitch/vswitch/port"
 	"github.com/vswitch/vswitch/vlan"
@@ -28,12 +30,8 @@ func (d *loop) Receive(io *port.IO) ([]frame.Frame, error) {
 }
 
 func (d *loop) Transmit(_ *port.IO, copies []port.Copy) (s port.Sent, err error) {
-	for _, c := range copies {
-		s.Frames++
-		s.Bytes += uint64(c.Frame.Len())
-	}
-	d.taken += s.Frames
-	return s, nil
+	d.taken += uint64(len(copies))
+	return port.Sent{Frames: uint64(len(copies)), Bytes: uint64(len(copies) * copies[0].Frame.Len())}, nil
 }
 
 // with replaces a port's device in the snapshot.
@@ -121,26 +119,16 @@ func (b *bench) view(name string) *view {
 }
 
 // BenchmarkDecision measures parse, VLAN, learn, look up and egress check of
-// a known unicast frame, without any system call.
+// known unicast between random stations, without any system call.
 func BenchmarkDecision(bm *testing.B) {
-	for _, stations := range []int{1, 1000, 100_000} {
+	for _, stations := range []int{2, 1000, 100_000, 1_000_000} {
 		bm.Run(fmt.Sprintf("stations=%d", stations), func(bm *testing.B) {
 			b := newBench(bm)
-			b.must(b.SetSwitch(context.Background(), "sw0", func(s *Settings) error { s.FDBSize = 300_000; return nil }))
+			b.must(b.SetSwitch(context.Background(), "sw0", func(s *Settings) error { s.FDBSize = max(stations, fdb.DefaultSize); return nil }))
 			b.add(PortConfig{Name: "p0"})
 			b.add(PortConfig{Name: "p1"})
-			var out, back [][]byte
-			wide := func(side, n int) frame.MAC {
-				return frame.MACFromUint64(0x02_00_00_00_00_00 | uint64(side)<<32 | uint64(n))
-			}
-			for i := range max(stations, port.BatchFrames) {
-				n := (i * 7919) % stations
-				out = append(out, padded(ether(wide(1, n), wide(0, n), 46)))
-				back = append(back, padded(ether(wide(0, n), wide(1, n), 46)))
-			}
-			p0, p1 := &walk{frames: out}, &walk{frames: back}
-			in, other := b.with("sw0", "p0", p0), b.with("sw0", "p1", p1)
-			for range len(out)/port.BatchFrames + 1 {
+			in, other := b.with("sw0", "p0", newWalk(0, stations)), b.with("sw0", "p1", newWalk(1, stations))
+			for range 4*stations/port.BatchFrames + 1 {
 				b.turn(in)
 				b.turn(other)
 			}
@@ -153,21 +141,34 @@ func BenchmarkDecision(bm *testing.B) {
 	}
 }
 
-// walk is a loop that hands up all of its frames in turn.
+// walk is a device that hands up frames from its half of many stations to the
+// other, in no order. The bytes are where a device would have put them just
+// before: in the cache.
 type walk struct {
 	loop
-	frames [][]byte
-	at     int
+	frames [port.BatchFrames]frame.Frame
+	side   uint8
+	half   uint64 // stations on either side
+	random uint64
 }
 
-func (d *walk) Receive(io *port.IO) ([]frame.Frame, error) {
-	for i := range port.BatchFrames {
-		io.Frame(i).Reset(d.frames[d.at], 0, frame.Offload{})
-		if d.at++; d.at == len(d.frames) {
-			d.at = 0
-		}
+func newWalk(side uint8, stations int) *walk {
+	d := &walk{side: side, half: uint64(stations / 2)}
+	for i := range d.frames {
+		d.frames[i].Reset(padded(ether(mac(0), mac(0), 46)), 0, frame.Offload{})
 	}
-	return io.Batch(port.BatchFrames), nil
+	return d
+}
+
+func (d *walk) Receive(*port.IO) ([]frame.Frame, error) {
+	for i := range d.frames {
+		b := d.frames[i].Data()
+		b[1], b[7] = 1-d.side, d.side
+		d.random = d.random*6364136223846793005 + 1442695040888963407 // Knuth, MMIX
+		binary.BigEndian.PutUint32(b[2:], uint32(d.random>>32*d.half>>32))
+		binary.BigEndian.PutUint32(b[8:], uint32(d.random<<16>>32*d.half>>32))
+	}
+	return d.frames[:], nil
 }
 
 // BenchmarkFlood measures one copy of a flooded frame before the system call.

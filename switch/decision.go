@@ -3,104 +3,80 @@ package vswitch
 import (
 	"github.com/vswitch/vswitch/fdb"
 	"github.com/vswitch/vswitch/frame"
-	"github.com/vswitch/vswitch/vlan"
+	"github.com/vswitch/vswitch/port"
 )
 
-// maxHops is how many patches a frame may cross. A loop of patches turns one
-// broadcast into that many, and no more.
-const maxHops = 32
+// together is how many frames are admitted before the first of them is
+// forwarded. Where the table is larger than the caches, a decision would wait
+// for memory, once for either station; so the waits of many overlap.
+const together = 32
 
-// admitted is a frame that ingress has let in, with what was found about it.
-type admitted struct {
-	*frame.Frame
-	vid  vlan.ID
-	prio frame.Priority
+// ingress decides about frames that came in by a port, in order, and queues
+// their copies, until they are enough. It returns how many frames it came to,
+// which are at most [together].
+func (w *worker) ingress(sn *snapshot, in *view, frames []frame.Frame) (n int) {
+	group := w.group[:min(len(frames), together)]
+	for i := range group {
+		group[i].reason = group[i].admit(sn, in, &frames[i])
+	}
+	for n < len(group) && w.work < enoughWork {
+		w.limit = min(w.work+maxWork, maxTurn-w.turn)
+		w.forward(sn, in, &group[n])
+		n++
+		if w.crossed > 0 {
+			w.arrive()
+		}
+	}
+	for i := n; i < len(group); i++ {
+		frames[i].Rewind() // is admitted anew
+	}
+	return n
 }
 
-// ingress decides about a frame that came in by a port and queues its copies.
-// A frame that is dropped whole is counted here.
-func (w *worker) ingress(sn *snapshot, in *view, f *frame.Frame) {
-	if r := w.decide(sn, in, f); r != frame.Pass {
+// forward decides about a frame, and counts it where it is dropped whole.
+func (w *worker) forward(sn *snapshot, in *view, a *admitted) {
+	r := a.reason
+	switch {
+	case r != frame.Pass:
+	case a.kind == floodUnicast:
+		r = w.unicast(sn, in, a)
+	default:
+		r = w.multicast(sn, in, a)
+	}
+	if r != frame.Pass {
 		bump(&in.lanes[w.index].drops[r], 1)
 	}
 }
 
-func (w *worker) decide(sn *snapshot, in *view, f *frame.Frame) frame.Reason {
-	if r := f.Check(); r != frame.Pass {
+// multicast forwards to all members but the one that the frame came from.
+func (w *worker) multicast(sn *snapshot, in *view, a *admitted) frame.Reason {
+	if r := w.learn(sn, in, a.from); r != frame.Pass {
 		return r
 	}
-	if !in.up {
-		return frame.PortDown
-	}
-	if f.Hops() > maxHops {
-		return frame.PatchLoop
-	}
-	vid, prio, r := in.policy.Ingress(f)
-	if r != frame.Pass {
-		return r
-	}
-	a := admitted{f, vid, prio}
-	src, dst := f.Src(), f.Dst()
-	switch {
-	case src.IsMulticast():
-		return frame.SrcMulticast
-	case src.IsZero():
-		return frame.SrcZero
-	case !dst.IsMulticast():
-		return w.unicast(sn, in, a, src, dst)
-	case dst == frame.Broadcast:
-		return w.group(sn, in, a, src, floodBroadcast)
-	}
-	kind := floodMulticast
-	if x, ok := dst.Reserved(); ok {
-		if !sn.passes(in, x) {
-			return frame.Reserved
-		}
-		if x != 0 {
-			kind = floodReserved
-		}
-	}
-	return w.group(sn, in, a, src, kind)
-}
-
-// passes reports whether a frame to 01:80:C2:00:00:0X that came in by the port
-// is forwarded. :01, a pause, concerns one link only and never is.
-func (s *snapshot) passes(in *view, x uint8) bool {
-	if x == 0 {
-		return !s.dropBPDU
-	}
-	return in.pass.Passes(x)
-}
-
-// group forwards to all members but the one that the frame came from.
-func (w *worker) group(sn *snapshot, in *view, a admitted, src frame.MAC, kind floods) frame.Reason {
-	if r := w.learn(sn, in, a.vid, src); r != frame.Pass {
-		return r
-	}
-	return w.flood(sn, in, a, kind)
+	return w.flood(sn, in, a)
 }
 
 // unicast forwards to the port behind which the station lives, or floods.
-func (w *worker) unicast(sn *snapshot, in *view, a admitted, src, dst frame.MAC) frame.Reason {
-	id, verdict := sn.table.Lookup(a.vid, dst, w.now)
+func (w *worker) unicast(sn *snapshot, in *view, a *admitted) frame.Reason {
+	id, verdict := sn.table.Lookup(a.to, w.now)
 	if verdict == fdb.Filtered {
 		return frame.FDBFilter // before learning: a dropped frame teaches nothing
 	}
-	if r := w.learn(sn, in, a.vid, src); r != frame.Pass {
+	if r := w.learn(sn, in, a.from); r != frame.Pass {
 		return r
 	}
-	if src == dst {
-		id, verdict = sn.table.Lookup(a.vid, dst, w.now)
+	if a.from == a.to {
+		id, verdict = sn.table.Lookup(a.to, w.now)
 	}
 	if verdict == fdb.Known {
 		if out := sn.view(id); out != nil {
 			return w.known(in, out, a)
 		}
 	}
-	return w.flood(sn, in, a, floodUnicast)
+	return w.flood(sn, in, a)
 }
 
-func (w *worker) known(in, out *view, a admitted) frame.Reason {
+func (w *worker) known(in, out *view, a *admitted) frame.Reason {
 	if out.core == in.core && !in.hairpin {
 		return frame.SamePort
 	}
@@ -110,14 +86,14 @@ func (w *worker) known(in, out *view, a admitted) frame.Reason {
 
 // learn notes behind which port the source lives. It drops the frame only
 // where the source has a filter entry.
-func (w *worker) learn(sn *snapshot, in *view, vid vlan.ID, src frame.MAC) frame.Reason {
+func (w *worker) learn(sn *snapshot, in *view, src fdb.Station) frame.Reason {
 	if in.noLearn {
-		if _, verdict := sn.table.Lookup(vid, src, w.now); verdict == fdb.Filtered {
+		if _, verdict := sn.table.Lookup(src, w.now); verdict == fdb.Filtered {
 			return frame.FDBFilter
 		}
 		return frame.Pass
 	}
-	switch sn.table.Learn(vid, src, in.id, w.now) {
+	switch sn.table.Learn(src, in.id, w.now) {
 	case fdb.SourceFiltered:
 		return frame.FDBFilter
 	case fdb.Refused:
@@ -125,16 +101,16 @@ func (w *worker) learn(sn *snapshot, in *view, vid vlan.ID, src frame.MAC) frame
 	case fdb.Limited:
 		bump(&in.lanes[w.index].notices[MACLimit], 1)
 	case fdb.Busy:
-		w.learnLater(in, vid, src)
+		w.learnLater(in, src)
 	}
 	return frame.Pass
 }
 
-func (w *worker) flood(sn *snapshot, in *view, a admitted, kind floods) frame.Reason {
+func (w *worker) flood(sn *snapshot, in *view, a *admitted) frame.Reason {
 	named := false
 	for _, id := range sn.narrow.members(a.vid) {
 		out := sn.views[id]
-		if out.core == in.core || out.withheld&kind != 0 {
+		if out.core == in.core || out.withheld&a.kind != 0 {
 			continue
 		}
 		named = true
@@ -142,7 +118,7 @@ func (w *worker) flood(sn *snapshot, in *view, a admitted, kind floods) frame.Re
 	}
 	for _, id := range sn.wide {
 		out := sn.views[id]
-		if out.core == in.core || out.withheld&kind != 0 || !out.policy.Member(a.vid) {
+		if out.core == in.core || out.withheld&a.kind != 0 || !out.policy.Member(a.vid) {
 			continue
 		}
 		named = true
@@ -155,8 +131,30 @@ func (w *worker) flood(sn *snapshot, in *view, a admitted, kind floods) frame.Re
 }
 
 // emit queues a copy for a port that the decision named, or counts why not.
-func (w *worker) emit(in, out *view, a admitted) {
+func (w *worker) emit(in, out *view, a *admitted) {
 	l := out.lanes[w.index]
+	var tag frame.Tag
+	if out.plain != a.vid || !a.plain || a.longest > out.limit || in.isolated || w.work >= w.limit {
+		var queued bool
+		if tag, queued = w.examine(in, out, l, a); !queued {
+			return
+		}
+	}
+	if l.n == 0 {
+		l.out = out
+		w.dirty = append(w.dirty, l)
+	}
+	l.copies[l.n] = port.Copy{Frame: a.Frame, Tag: tag}
+	l.n++
+	w.work += a.work
+	if l.n == len(l.copies) {
+		w.transmit(l)
+	}
+}
+
+// examine asks the questions that need no asking where all is plain. It returns
+// the tag of a copy that is to be queued; any other copy it has dealt with.
+func (w *worker) examine(in, out *view, l *lane, a *admitted) (tag frame.Tag, queued bool) {
 	tag, r := out.policy.Egress(a.Frame, a.vid, a.prio)
 	switch {
 	case r == frame.NotMember:
@@ -171,10 +169,13 @@ func (w *worker) emit(in, out *view, a admitted) {
 		r = frame.TxFull
 	case out.peer != nil:
 		r = w.cross(l, out, a.Frame, tag)
+	case a.IsGSO() && a.Tunnelled():
+		w.transmitSegments(l, out, a.Frame, tag)
 	default:
-		w.queue(l, out, a.Frame, tag)
+		return tag, true
 	}
 	if r != frame.Pass {
 		bump(&l.drops[r], 1)
 	}
+	return 0, false
 }

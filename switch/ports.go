@@ -268,6 +268,7 @@ func (p *Port) view(e *Engine, sw *Switch) *view {
 		v.peer = p.peer.core
 		v.limit = maxFrameLen
 	}
+	v.settle()
 	return v
 }
 

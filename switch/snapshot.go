@@ -41,18 +41,28 @@ func newCore(sw *Switch, id fdb.PortID, name string, workers int) *core {
 // view is a port as a snapshot has it. It never changes.
 type view struct {
 	*core
-	up      bool // takes in and sends
-	policy  vlan.Policy
-	device  port.Device // nil: a patch, or nothing is attached
-	peer    *core       // of a patch
-	limit   int         // octets of a frame without tags: MTU and header
-	tagRoom int         // octets of tags on top
-
-	withheld floods // kinds of frames that are not flooded here
+	lanes    []*lane // core's, at hand
+	plain    vlan.ID // that untagged frames come from and go to without further questions; 0: none
+	up       bool    // takes in and sends
+	withheld floods  // kinds of frames that are not flooded here
 	noLearn  bool
 	hairpin  bool
 	isolated bool
-	pass     Reserved // of the addresses 01:80:C2:00:00:02 to 0F
+	pass     Reserved    // of the addresses 01:80:C2:00:00:02 to 0F
+	limit    int         // octets of a frame without tags: MTU and header
+	tagRoom  int         // octets of tags on top
+	device   port.Device // nil: a patch, or nothing is attached
+	peer     *core       // of a patch
+	policy   vlan.Policy
+}
+
+// settle ends the making of a view.
+func (v *view) settle() {
+	v.lanes = v.core.lanes
+	p := &v.policy
+	if v.up && v.peer == nil && p.Mode == vlan.Access && p.PriorityTags == vlan.Never {
+		v.plain = p.VLAN
+	}
 }
 
 // floods is a set of kinds of frames that go to more than one port.

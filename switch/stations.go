@@ -40,7 +40,7 @@ func (e *Engine) FDB(name string) ([]FDBEntry, error) {
 		entries = append(entries, entry)
 	}
 	slices.SortFunc(entries, func(a, b FDBEntry) int {
-		return cmp.Or(cmp.Compare(a.VLAN, b.VLAN), cmp.Compare(a.MAC.Uint64(), b.MAC.Uint64()))
+		return cmp.Or(cmp.Compare(a.VLAN, b.VLAN), cmp.Compare(a.MAC.Address(), b.MAC.Address()))
 	})
 	return entries, nil
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/vswitch/vswitch/fdb"
 	"github.com/vswitch/vswitch/frame"
 	"github.com/vswitch/vswitch/port"
-	"github.com/vswitch/vswitch/vlan"
 )
 
 const (
@@ -74,6 +73,8 @@ type worker struct {
 	crossed   int // crossings made since the last flush
 	arrived   int // of those, how many were decided
 
+	group [together]admitted // that are decided about
+
 	deferred [maxDeferred]station
 	waiting  int // in deferred
 
@@ -107,9 +108,8 @@ type crossing struct {
 
 // station is a source address that could not be learned yet.
 type station struct {
-	in  *view
-	vid vlan.ID
-	mac frame.MAC
+	in *view
+	fdb.Station
 }
 
 // task is a function that a worker is to call between two batches.
@@ -315,47 +315,18 @@ func (w *worker) take(c *core, frames []frame.Frame) {
 // batch decides about frames that one port received, and sends their copies.
 // It returns how many frames it came to before there were enough copies.
 func (w *worker) batch(sn *snapshot, in *view, frames []frame.Frame) (n int) {
-	bytes := 0
+	bytes := lengths(frames)
 	for n < len(frames) && w.work < enoughWork {
-		f := &frames[n]
-		n++
-		bytes += f.Len()
-		w.limit = min(w.work+maxWork, maxTurn-w.turn)
-		w.ingress(sn, in, f)
-		if w.crossed > 0 {
-			w.arrive()
-		}
+		n += w.ingress(sn, in, frames[n:])
 	}
 	l := in.lanes[w.index]
 	bump(&l.rxFrames, uint64(n))
-	bump(&l.rxBytes, uint64(bytes))
+	bump(&l.rxBytes, uint64(bytes-lengths(frames[n:])))
 	w.flush()
 	w.turn += w.work
 	w.work = 0
 	return n
 }
-
-// queue puts a copy on a port's batch.
-func (w *worker) queue(l *lane, out *view, f *frame.Frame, tag frame.Tag) {
-	if f.Offload().IsGSO() && f.Tunnelled() {
-		w.transmitSegments(l, out, f, tag)
-		return
-	}
-	if l.n == 0 {
-		l.out = out
-		w.dirty = append(w.dirty, l)
-	}
-	l.copies[l.n] = port.Copy{Frame: f, Tag: tag}
-	l.n++
-	w.work += workOf(f)
-	if l.n == len(l.copies) {
-		w.transmit(l)
-	}
-}
-
-// workOf estimates what it takes to send a copy: 1 for a frame that a wire
-// would carry, 8 for the longest super-frame.
-func workOf(f *frame.Frame) int { return 1 + f.Len()>>13 }
 
 // flush sends all copies. The frames that they refer to are free then.
 func (w *worker) flush() {
@@ -424,7 +395,9 @@ func (w *worker) arrive() {
 		l := in.lanes[w.index]
 		bump(&l.rxFrames, 1)
 		bump(&l.rxBytes, uint64(c.frame.Len()))
-		w.ingress(sn, in, &c.frame)
+		var a admitted
+		a.reason = a.admit(sn, in, &c.frame)
+		w.forward(sn, in, &a)
 	}
 	if w.crossed > maxCrossings/2 {
 		w.flush() // makes room for what the next frame needs
@@ -433,9 +406,9 @@ func (w *worker) arrive() {
 
 // learnLater keeps a station until the table is free. When too many wait, it
 // is learned from its next frame.
-func (w *worker) learnLater(in *view, vid vlan.ID, mac frame.MAC) {
+func (w *worker) learnLater(in *view, src fdb.Station) {
 	if w.waiting < len(w.deferred) {
-		w.deferred[w.waiting] = station{in, vid, mac}
+		w.deferred[w.waiting] = station{in, src}
 		w.waiting++
 	}
 }
@@ -445,7 +418,7 @@ func (w *worker) learnDeferred() {
 	n := w.waiting
 	w.waiting = 0
 	for _, s := range w.deferred[:n] {
-		w.learn(s.in.sw.snapshot.Load(), s.in, s.vid, s.mac)
+		w.learn(s.in.sw.snapshot.Load(), s.in, s.Station)
 	}
 }
 

@@ -1,0 +1,5 @@
+//go:build !amd64 && !arm64
+
+package fdb
+
+func prefetch(b *bucket) { b[0].key.Load() }
