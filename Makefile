@@ -47,7 +47,7 @@ unit: ## go test -race ./...
 	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v '/e2e$$')
 	$(GO) test -race -timeout 30m ./e2e
 	VSWITCHD_FLAGS='--rx-ring-rate 1 --rx-rings 64' $(GO) test -race -timeout 10m -run $(FRAMES) ./e2e
-	VSWITCHD_FLAGS='--rx-rings 0 --spin 0 --workers 2' $(GO) test -race -timeout 10m -run $(FRAMES) ./e2e
+	VSWITCHD_FLAGS='--rx-rings 0 --spin 0 --io-uring=false --workers 2' $(GO) test -race -timeout 10m -run $(FRAMES) ./e2e
 
 FRAMES = 'TestPortModes|TestLengths|TestReserved'
 

@@ -33,7 +33,7 @@ func peers(own programs) []system {
 // beside the baseline.
 func variants(own programs) []system {
 	all := []system{linuxBridge{}}
-	for _, flags := range []string{"", "--spin 0", "--rx-rings 0", "--workers 2"} {
+	for _, flags := range []string{"", "--spin 0", "--rx-rings 0", "--io-uring=false", "--workers 2"} {
 		for _, kind := range []string{"veth", "tap"} {
 			if kind == "veth" || flags != "--rx-rings 0" { // a TAP has none
 				all = append(all, ours{programs: own, a: kind, b: kind, flags: flags})

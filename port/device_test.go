@@ -70,11 +70,17 @@ func tagged(buf []byte, tag frame.Tag) []byte {
 	return slices.Insert(b, frame.AddrLen, byte(tag>>24), byte(tag>>16), byte(tag>>8), byte(tag))
 }
 
+// readable waits for frames; it reports false after 10 s.
+func readable(d Device) bool {
+	poll := []unix.PollFd{{Fd: int32(d.FD()), Events: unix.POLLIN}}
+	ready, err := unix.Poll(poll, 10_000)
+	return ready > 0 || err != nil
+}
+
 // receive takes n frames, as they come, and returns the first of them.
 func receive(t *testing.T, d Device, io *IO, n int) (first *frame.Frame) {
 	for got := 0; got < n; {
-		poll := []unix.PollFd{{Fd: int32(d.FD()), Events: unix.POLLIN}}
-		if ready, err := unix.Poll(poll, 10_000); ready == 0 && err == nil {
+		if !readable(d) {
 			t.Fatalf("%d frames after 10 s, want %d", got, n)
 		}
 		frames, err := d.Receive(io)

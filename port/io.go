@@ -22,6 +22,8 @@ type IO struct {
 
 	ring *ring // that the frames of the last batch lie in; nil: in buffers
 
+	uring *uring // nil: there is none
+
 	// Most is how many frames the next Receive may bring, 1 to BatchFrames.
 	Most int
 }
@@ -36,6 +38,22 @@ func NewIO() *IO {
 	}
 	io.mmsg.init(&io.buffers)
 	return io
+}
+
+// UseURing makes devices that have no call for more than one frame, which are
+// TAPs, move many at once by io_uring(7). It returns why that cannot be; they go
+// on frame by frame then.
+func (io *IO) UseURing() (err error) {
+	io.uring, err = newUring()
+	return err
+}
+
+// Close gives back what UseURing took.
+func (io *IO) Close() {
+	if io.uring != nil {
+		io.uring.close()
+		io.uring = nil
+	}
 }
 
 // Buffer returns the buffer that the i-th frame of a batch is received into.

@@ -29,6 +29,9 @@ type Config struct {
 	// Spin bounds how long a worker looks for the next frame before it
 	// sleeps: 0 is [DefaultSpin], less is never.
 	Spin time.Duration
+
+	// NoURing has TAPs read and written frame by frame, without io_uring(7).
+	NoURing bool
 }
 
 // Engine runs switches: it owns their workers, and follows what happens to
@@ -105,6 +108,11 @@ func NewEngine(cfg Config) (*Engine, error) {
 		if err != nil {
 			e.stopWorkers()
 			return nil, err
+		}
+		if !cfg.NoURing {
+			if err := w.io.UseURing(); err != nil {
+				e.log.Info("TAPs are read and written frame by frame", "worker", i, "reason", err)
+			}
 		}
 		e.workers = append(e.workers, w)
 		e.running.Go(w.run) // until stopWorkers

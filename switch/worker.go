@@ -134,6 +134,7 @@ func (w *worker) run() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer w.poll.close()
+	defer w.io.Close()
 	for !w.stopped {
 		timeout := -1
 		if w.waiting > 0 {

@@ -30,6 +30,7 @@ type options struct {
 	rings       int
 	ringRate    int
 	spin        time.Duration
+	uring       bool
 }
 
 // usageError is a mistake in the words of the command line.
@@ -91,6 +92,7 @@ took is as it was before.`,
 	f.IntVar(&o.rings, "rx-rings", vswitch.DefaultRings, "busy ports that get a receive ring, of 8 MiB, at a time (0: none)")
 	f.IntVar(&o.ringRate, "rx-ring-rate", vswitch.DefaultRingRate, "small frames a second that make a port busy")
 	f.DurationVar(&o.spin, "spin", vswitch.DefaultSpin, "how long a worker looks for the next frame before it sleeps, where that helps (0: never)")
+	f.BoolVar(&o.uring, "io-uring", true, "move many frames of a TAP at once by io_uring(7), where the kernel lets us")
 	cmd.AddCommand(&cobra.Command{
 		Use:    "man DIR",
 		Short:  "Write the manual page",

@@ -60,7 +60,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	engine, err := vswitch.NewEngine(vswitch.Config{
 		Host: vswitch.Machine(host), Log: log, Workers: workers,
 		Rings: cmp.Or(o.rings, -1), RingRate: o.ringRate,
-		Spin: cmp.Or(o.spin, -1),
+		Spin: cmp.Or(o.spin, -1), NoURing: !o.uring,
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())
