@@ -37,10 +37,10 @@ const uringEntries = BatchFrames
 // sqe is struct io_uring_sqe, as far as it is used here.
 type sqe struct {
 	opcode   uint8
-	flags    uint8
-	ioprio   uint16
+	_        uint8  // flags
+	_        uint16 // priority
 	fd       int32
-	offset   uint64
+	_        uint64 // offset
 	addr     uint64
 	length   uint32
 	opFlags  uint32
@@ -52,7 +52,7 @@ type sqe struct {
 type cqe struct {
 	userData uint64
 	res      int32
-	flags    uint32
+	_        uint32
 }
 
 // uringParams is struct io_uring_params.
