@@ -141,8 +141,7 @@ func BenchmarkLookupAndLearnPrefetched(b *testing.B) {
 					to[i] = StationOf(1, addresses[(n+i+77)&0xffff])
 				}
 				for i := range from {
-					t.Prefetch(from[i])
-					t.Prefetch(to[i])
+					t.Prefetch(from[i], to[i])
 				}
 			}
 			t.Learn(from[at], from[at].port(), 1)

@@ -2,4 +2,7 @@
 
 package fdb
 
-func prefetch(b *bucket) { b[0].key.Load() }
+func prefetch(a, b *bucket) {
+	a[0].key.Load()
+	b[0].key.Load()
+}

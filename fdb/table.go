@@ -87,10 +87,13 @@ func (t *Table) expired(v value, now Time) bool {
 
 func (t *Table) tooOld(seen, now Time) bool { return int64(now-seen) > t.ageing.Load() }
 
-// Prefetch begins to fetch what the table has of a station, so that it is at
-// hand by the time of the lookup. It pays where several are to be looked up:
-// their memory is waited for together.
-func (t *Table) Prefetch(s Station) { prefetch(t.store.Load().bucket(s.hash)) }
+// Prefetch begins to fetch what the table has of two stations, so that it is at
+// hand by the time of the lookup. It pays where there are more to come: their
+// memory is waited for together.
+func (t *Table) Prefetch(a, b Station) {
+	st := t.store.Load()
+	prefetch(st.bucket(a.hash), st.bucket(b.hash))
+}
 
 // Lookup returns the port behind which a station is Known. It takes no lock.
 func (t *Table) Lookup(s Station, now Time) (PortID, Verdict) {

@@ -33,40 +33,37 @@ func (w *worker) ingress(sn *snapshot, in *view, frames []frame.Frame) (n int) {
 	return n
 }
 
-// forward decides about a frame, and counts it where it is dropped whole.
+// forward sends a frame on its way, and counts it where it is dropped whole.
 func (w *worker) forward(sn *snapshot, in *view, a *admitted) {
 	r := a.reason
-	switch {
-	case r != frame.Pass:
-	case a.kind == floodUnicast:
-		r = w.unicast(sn, in, a)
-	default:
-		r = w.multicast(sn, in, a)
+	if r == frame.Pass {
+		r = w.decide(sn, in, a)
 	}
 	if r != frame.Pass {
 		bump(&in.lanes[w.index].drops[r], 1)
 	}
 }
 
-// multicast forwards to all members but the one that the frame came from.
-func (w *worker) multicast(sn *snapshot, in *view, a *admitted) frame.Reason {
-	if r := w.learn(sn, in, a.from); r != frame.Pass {
-		return r
+// decide forwards to the port behind which the station lives, or floods, and
+// learns behind which port the source lives.
+func (w *worker) decide(sn *snapshot, in *view, a *admitted) frame.Reason {
+	id, verdict := fdb.PortID(0), fdb.Unknown
+	if a.kind == floodUnicast {
+		if id, verdict = sn.table.Lookup(a.to, w.now); verdict == fdb.Filtered {
+			return frame.FDBFilter // before learning: a dropped frame teaches nothing
+		}
 	}
-	return w.flood(sn, in, a)
-}
-
-// unicast forwards to the port behind which the station lives, or floods.
-func (w *worker) unicast(sn *snapshot, in *view, a *admitted) frame.Reason {
-	id, verdict := sn.table.Lookup(a.to, w.now)
-	if verdict == fdb.Filtered {
-		return frame.FDBFilter // before learning: a dropped frame teaches nothing
-	}
-	if r := w.learn(sn, in, a.from); r != frame.Pass {
-		return r
-	}
-	if a.from == a.to {
-		id, verdict = sn.table.Lookup(a.to, w.now)
+	if in.noLearn {
+		if _, source := sn.table.Lookup(a.from, w.now); source == fdb.Filtered {
+			return frame.FDBFilter
+		}
+	} else if o := sn.table.Learn(a.from, in.id, w.now); o != fdb.Renewed {
+		if w.learned(in, a.from, o) == fdb.SourceFiltered {
+			return frame.FDBFilter
+		}
+		if a.from == a.to && a.kind == floodUnicast {
+			id, verdict = sn.table.Lookup(a.to, w.now)
+		}
 	}
 	if verdict == fdb.Known {
 		if out := sn.view(id); out != nil {
@@ -84,18 +81,9 @@ func (w *worker) known(in, out *view, a *admitted) frame.Reason {
 	return frame.Pass
 }
 
-// learn notes behind which port the source lives. It drops the frame only
-// where the source has a filter entry.
-func (w *worker) learn(sn *snapshot, in *view, src fdb.Station) frame.Reason {
-	if in.noLearn {
-		if _, verdict := sn.table.Lookup(src, w.now); verdict == fdb.Filtered {
-			return frame.FDBFilter
-		}
-		return frame.Pass
-	}
-	switch sn.table.Learn(src, in.id, w.now) {
-	case fdb.SourceFiltered:
-		return frame.FDBFilter
+// learned notes what became of learning, where something did.
+func (w *worker) learned(in *view, src fdb.Station, o fdb.Outcome) fdb.Outcome {
+	switch o {
 	case fdb.Refused:
 		bump(&in.lanes[w.index].notices[MoveRefused], 1)
 	case fdb.Limited:
@@ -103,7 +91,7 @@ func (w *worker) learn(sn *snapshot, in *view, src fdb.Station) frame.Reason {
 	case fdb.Busy:
 		w.learnLater(in, src)
 	}
-	return frame.Pass
+	return o
 }
 
 func (w *worker) flood(sn *snapshot, in *view, a *admitted) frame.Reason {

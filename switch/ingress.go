@@ -44,7 +44,6 @@ func (a *admitted) admit(sn *snapshot, in *view, f *frame.Frame) (r frame.Reason
 	case !dst.IsMulticast():
 		a.kind = floodUnicast
 		a.to = fdb.StationOf(a.vid, dst)
-		sn.table.Prefetch(a.to)
 	case dst.IsBroadcast():
 		a.kind = floodBroadcast
 	default:
@@ -53,7 +52,7 @@ func (a *admitted) admit(sn *snapshot, in *view, f *frame.Frame) (r frame.Reason
 		}
 	}
 	a.from = fdb.StationOf(a.vid, src)
-	sn.table.Prefetch(a.from)
+	sn.table.Prefetch(a.from, a.to)
 	return frame.Pass
 }
 

@@ -419,7 +419,7 @@ func (w *worker) learnDeferred() {
 	n := w.waiting
 	w.waiting = 0
 	for _, s := range w.deferred[:n] {
-		w.learn(s.in.sw.snapshot.Load(), s.in, s.Station)
+		w.learned(s.in, s.Station, s.in.sw.table.Learn(s.Station, s.in.id, w.now))
 	}
 }
 
