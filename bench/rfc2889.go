@@ -247,16 +247,22 @@ func caching(size int) func(context.Context, *plan) ([]reading, error) {
 			return nil, err
 		}
 		defer r.close()
-		for _, n := range []int{size, size + 1} {
-			lost, err := r.flooded(ctx, uint64(n), 2*gentle)
-			if err != nil {
+		lost := uint64(0)
+		for _, rate := range []float64{2 * gentle, gentle, gentle / 2} { // a frame that is lost on the way teaches nothing
+			if lost, err = r.flooded(ctx, uint64(size), rate); err != nil {
 				return nil, err
 			}
-			if (lost == 0) != (n == size) {
-				return nil, fmt.Errorf("of %d stations, %d were not known", n, lost)
+			if lost == 0 {
+				break
 			}
 		}
-		return []reading{{capacity, float64(size)}}, nil
+		if lost > 0 {
+			return nil, fmt.Errorf("of %d stations, %d were not known", size, lost)
+		}
+		if lost, err = r.flooded(ctx, uint64(size)+1, 2*gentle); err == nil && lost == 0 {
+			err = fmt.Errorf("%d stations were known, one more than there is room for", size+1)
+		}
+		return []reading{{capacity, float64(size)}}, err
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"math"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -79,11 +80,11 @@ type Switch struct {
 	ids      []*Port // by port ID; nil where free
 }
 
-// DefaultWorkers is how many workers an Engine has unless told otherwise. One
-// thread moves frames between two stations as fast as two do while the stations
-// need the other cores, and it keeps its caches; docs/benchmarks.md has the
-// figures.
-const DefaultWorkers = 1
+// DefaultWorkers returns how many workers an Engine has unless told otherwise:
+// half of the processors, as the stations need the others, and 4 at the most. On
+// two processors one worker moves frames between two stations as fast as two do,
+// and it keeps its caches; docs/benchmarks.md has the figures.
+func DefaultWorkers() int { return min(max(runtime.NumCPU()/2, 1), 4) }
 
 // NewEngine starts an engine without switches.
 func NewEngine(cfg Config) (*Engine, error) {
@@ -103,7 +104,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
-	for i := range cmp.Or(cfg.Workers, DefaultWorkers) {
+	for i := range cmp.Or(cfg.Workers, DefaultWorkers()) {
 		w, err := newWorker(i, e.workerConfig(spinOf(cfg, i)))
 		if err != nil {
 			e.stopWorkers()

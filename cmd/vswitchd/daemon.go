@@ -53,7 +53,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	// storm.
 	workers := o.workers
 	if workers == 0 {
-		workers = vswitch.DefaultWorkers
+		workers = vswitch.DefaultWorkers()
 	}
 	runtime.GOMAXPROCS(runtime.NumCPU() + workers)
 
