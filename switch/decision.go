@@ -9,7 +9,7 @@ import (
 // together is how many frames are admitted before the first of them is
 // forwarded. Where the table is larger than the caches, a decision would wait
 // for memory, once for either station; so the waits of many overlap.
-const together = 32
+const together = 16
 
 // ingress decides about frames that came in by a port, in order, and queues
 // their copies, until they are enough. It returns how many frames it came to,
