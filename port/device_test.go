@@ -126,21 +126,29 @@ func TestPacketDeviceBatches(t *testing.T) {
 	}
 }
 
-// TestTapDeviceMovesFrames holds that a TAP delivers tags in the bytes, and
-// that a batch costs no allocation.
-func TestTapDeviceMovesFrames(t *testing.T) {
+// tapAndStack makes a TAP, and a packet socket that sends and receives as the
+// stack behind it does.
+func tapAndStack(t *testing.T) (tap, stack Device) {
+	t.Helper()
 	h := newTestHost(t)
-	a := h.open("p1", Config{Kind: Tap, IfName: "tap9"})
+	tap = h.open("p1", Config{Kind: Tap, IfName: "tap9"}).Device
 	run(t, "sysctl", "-qw", "net.ipv6.conf.tap9.disable_ipv6=1")
 	link, err := net.InterfaceByName("tap9")
 	if err != nil {
 		t.Fatal(err)
 	}
-	stack, err := newPacketDevice(link.Index, false)
+	stack, err = newPacketDevice(link.Index, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stack.Close()
+	t.Cleanup(func() { stack.Close() })
+	return tap, stack
+}
+
+// TestTapDeviceMovesFrames holds that a TAP delivers tags in the bytes, and
+// that a batch costs no allocation.
+func TestTapDeviceMovesFrames(t *testing.T) {
+	a, stack := tapAndStack(t)
 	tag := frame.NewTag(frame.TPIDCustomer, 5, 10)
 	out, in := NewIO(), NewIO()
 	buf := testFrame(60)
@@ -149,7 +157,7 @@ func TestTapDeviceMovesFrames(t *testing.T) {
 
 	// What the stack says of its own accord comes first, if at all.
 	for {
-		frames, err := a.Device.Receive(in)
+		frames, err := a.Receive(in)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,12 +169,12 @@ func TestTapDeviceMovesFrames(t *testing.T) {
 		if sent, err := stack.Transmit(out, copies[:8]); err != nil || sent.Frames != 8 {
 			t.Fatalf("the stack sent %+v, %v; want 8 frames", sent, err)
 		}
-		if first := receive(t, a.Device, in, 8); !bytes.Equal(first.Data(), want) {
+		if first := receive(t, a, in, 8); !bytes.Equal(first.Data(), want) {
 			t.Fatalf("received %x, want %x", first.Data(), want)
 		}
 	}
 	toStack := func() {
-		if sent, err := a.Device.Transmit(out, copies[:8]); err != nil || sent.Frames != 8 {
+		if sent, err := a.Transmit(out, copies[:8]); err != nil || sent.Frames != 8 {
 			t.Fatalf("transmit: got %+v, %v; want 8 frames", sent, err)
 		}
 		if got, _ := receive(t, stack, in, 8).Outer(); got != tag {

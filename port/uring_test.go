@@ -3,7 +3,6 @@ package port
 import (
 	"encoding/binary"
 	"errors"
-	"net"
 	"testing"
 
 	"github.com/vswitch/vswitch/frame"
@@ -27,18 +26,7 @@ func urings(t *testing.T) (out, in *IO) {
 // or fewer, and that it costs no allocation.
 func TestTapMovesManyAtOnce(t *testing.T) {
 	out, in := urings(t)
-	h := newTestHost(t)
-	a := h.open("p1", Config{Kind: Tap, IfName: "tap9"}).Device
-	run(t, "sysctl", "-qw", "net.ipv6.conf.tap9.disable_ipv6=1")
-	link, err := net.InterfaceByName("tap9")
-	if err != nil {
-		t.Fatal(err)
-	}
-	stack, err := newPacketDevice(link.Index, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stack.Close()
+	a, stack := tapAndStack(t)
 
 	sent, received := uint32(0), uint32(0)
 	buffers := make([][]byte, BatchFrames)
