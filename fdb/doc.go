@@ -38,8 +38,8 @@
 //
 // Every method may be called at any time from any goroutine.
 //
-// [Table.Prefetch], [Table.Lookup] and [Table.Learn] are for the frame path. They allocate
-// nothing and wait for nobody. Lookup, and Learn where it merely renews or
+// [Table.Prefetch], [Table.Lookup] and [Table.Learn] are for the frame path.
+// They allocate nothing and wait for nobody. Lookup, and Learn where it merely renews or
 // refuses, take no lock at all. Learn of something new tries for the table's
 // lock for a few microseconds and gives up with [Busy]: the frame is forwarded
 // as usual and the station's next one teaches. That happens while

@@ -56,7 +56,7 @@ func (f *Frame) Len() int {
 }
 
 // IsGSO reports whether the frame stands for several.
-func (f *Frame) IsGSO() bool { return f.off.GSOType != GSONone }
+func (f *Frame) IsGSO() bool { return f.off.IsGSO() }
 
 // Offload returns the offload metadata; its offsets count from Data()[0].
 func (f *Frame) Offload() Offload { return f.off }

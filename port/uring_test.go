@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/vswitch/vswitch/frame"
 )
 
@@ -110,5 +112,35 @@ func TestTapGoneManyAtOnce(t *testing.T) {
 	}
 	if sent, err := a.Device.Transmit(io, copies); !errors.Is(err, ErrGone) || sent.Failed != BatchFrames {
 		t.Errorf("transmit to a TAP that is gone: got %+v, %v", sent, err)
+	}
+}
+
+// TestTapGoesOnWithoutURing holds that no frame is lost where an io_uring fails
+// at work.
+func TestTapGoesOnWithoutURing(t *testing.T) {
+	out, in := urings(t)
+	a, stack := tapAndStack(t)
+	null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(null)
+	for _, io := range []*IO{out, in} {
+		if err := unix.Dup3(null, io.uring.fd, unix.O_CLOEXEC); err != nil {
+			t.Fatal(err)
+		}
+	}
+	copies := batch(testFrame(60), 0)
+	if sent, err := a.Transmit(out, copies); err != nil || sent.Frames != BatchFrames {
+		t.Errorf("transmit: got %+v, %v; want %d frames", sent, err, BatchFrames)
+	}
+	receive(t, stack, NewIO(), BatchFrames)
+	if sent, err := stack.Transmit(NewIO(), copies); err != nil || sent.Frames != BatchFrames {
+		t.Fatalf("the stack sent %+v, %v; want %d frames", sent, err, BatchFrames)
+	}
+	a.(*tapDevice).busy = true
+	receive(t, a, in, BatchFrames)
+	if in.uring != nil || out.uring != nil {
+		t.Error("an io_uring that fails is still in use")
 	}
 }

@@ -25,8 +25,8 @@ type admitted struct {
 }
 
 // admit finds out what can be found about a frame that came in by a port
-// without asking the table, but tells the table what it will be asked. Where it returns another reason than
-// [frame.Pass], the frame is dropped whole.
+// without asking the table, but tells the table what it will be asked. Where it
+// returns another reason than [frame.Pass], the frame is dropped whole.
 func (a *admitted) admit(sn *snapshot, in *view, f *frame.Frame) (r frame.Reason) {
 	a.Frame = f
 	if in.plain != 0 && f.Simple() {

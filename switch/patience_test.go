@@ -1,6 +1,7 @@
 package vswitch
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"github.com/vswitch/vswitch/frame"
 	"github.com/vswitch/vswitch/port"
 	"github.com/vswitch/vswitch/port/porttest"
+	"github.com/vswitch/vswitch/vlan"
 )
 
 // posted waits until somebody waits for the worker.
@@ -58,6 +60,44 @@ func TestRequestsDoNotWaitForAFlood(t *testing.T) {
 	}
 	if got := b.counters("p0").RxFrames; got != uint64(len(frames)) {
 		t.Errorf("%d frames were counted, want %d", got, len(frames))
+	}
+}
+
+// TestFramesThatEndABatchKeepTheirTags holds that frames which were looked at,
+// and then had to wait for the next batch, are decided there by the tags that
+// they came with.
+func TestFramesThatEndABatchKeepTheirTags(t *testing.T) {
+	const ports = 400
+	b := newBench(t)
+	b.add(PortConfig{Name: "p0", VLAN: vlan.Policy{Mode: vlan.Trunk}})
+	for i := range ports - 1 {
+		b.add(PortConfig{Name: fmt.Sprintf("p%d", i+1), VLAN: vlan.Policy{VLAN: 7}})
+	}
+	p, err := b.findPort("sw0", "p0")
+	b.must(err)
+	tag := frame.NewTag(frame.TPIDCustomer, 0, 7)
+	inBytes, beside := untagged(frame.Broadcast, mac(1)), untagged(frame.Broadcast, mac(1))
+	inBytes.Bytes = ether(frame.Broadcast, mac(1), 46, tag)
+	beside.Tag = tag
+	want := untagged(frame.Broadcast, mac(1)).Bytes
+	for range port.BatchFrames / 2 {
+		b.host.pair("sw0/p0").Send(inBytes, beside)
+	}
+	frames, err := p.attached.Device().Receive(b.w.io)
+	b.must(err)
+	b.w.take(p.core, frames)
+	got := b.took("p1")
+	if len(got) != port.BatchFrames {
+		t.Errorf("got %d frames, want %d", len(got), port.BatchFrames)
+	}
+	for i, w := range got {
+		if w.Tag != 0 || !bytes.Equal(w.Bytes, want) {
+			t.Fatalf("frame %d left with tag %v as %x, want %x", i, w.Tag, w.Bytes, want)
+		}
+	}
+	c := b.counters("p0")
+	if n := uint64(port.BatchFrames * (len(want) + frame.TagLen)); c.RxFrames != port.BatchFrames || c.RxBytes != n {
+		t.Errorf("counted %d frames of %d octets, want %d of %d", c.RxFrames, c.RxBytes, port.BatchFrames, n)
 	}
 }
 
