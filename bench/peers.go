@@ -240,9 +240,12 @@ func (o ours) join(ctx context.Context, l *link) error {
 // daemon is a running vswitchd.
 type daemon struct{ client, socket string }
 
+// daemonSocket is where the link's daemon is asked.
+func (l *link) daemonSocket() string { return l.path("vswitchd.sock") }
+
 // start starts the daemon in the host's namespace, and waits until it answers.
 func (p programs) start(ctx context.Context, l *link, flags ...string) (*daemon, error) {
-	d := &daemon{client: p.client, socket: l.path("vswitchd.sock")}
+	d := &daemon{client: p.client, socket: l.daemonSocket()}
 	args := append([]string{p.daemon, "--socket", d.socket, "--state-dir", l.path("state"), "--log-level", "warn"}, flags...)
 	if err := l.forwards(l.host, args...); err != nil {
 		return nil, err

@@ -33,6 +33,8 @@ const (
 	besideSome = "known traffic beside a flood, 80000/s"
 	atRest     = "processor at rest"
 	atRestMiB  = "memory at rest"
+
+	streamBeside = "TCP, one stream, beside changes of settings"
 )
 
 var inquired = []figure{
@@ -47,6 +49,7 @@ var inquired = []figure{
 	{name: learning, unit: "1000/s", baseline: "table of 16384"},
 	{name: besideAll, unit: "1000/s", baseline: oneStation},
 	{name: besideSome, unit: "1000/s", baseline: noFlood},
+	{name: streamBeside, unit: "Gbit/s", baseline: noChanges},
 	{name: atRest, unit: "% of a core", lower: true, baseline: "2 ports"},
 	{name: atRestMiB, unit: "MiB", lower: true, baseline: "2 ports"},
 }
@@ -57,6 +60,9 @@ const (
 	oneStation  = "flood of one station"
 	newStations = "flood of new stations"
 )
+
+// noChanges is where settings stay as they are.
+const noChanges = "no changes"
 
 // inquiries returns all, in the order in which they are asked.
 func inquiries() (all []inquiry) {
@@ -87,6 +93,8 @@ func inquiries() (all []inquiry) {
 	for _, s := range []string{noFlood, oneStation, newStations} {
 		add("storm", s, storm(s), besideAll, besideSome)
 	}
+	add("changes", noChanges, besideChanges(0), streamBeside)
+	add("changes", fmt.Sprintf("%d changes/s", changesPerSecond), besideChanges(changesPerSecond), streamBeside)
 	for _, n := range []int{2, 100, 1_000} {
 		add("rest", plural(n, "port"), rest(n), atRest, atRestMiB)
 	}

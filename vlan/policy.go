@@ -217,11 +217,19 @@ func (p *Policy) Equal(q *Policy) bool {
 	if p.Mode != q.Mode || p.VLAN != q.VLAN || p.tpid() != q.tpid() || p.PriorityTags != q.PriorityTags {
 		return false
 	}
+	switch {
+	case p.trunk():
+		return p.Trunk == q.Trunk || same(func(vid uint16) bool { return p.Member(ID(vid)) == q.Member(ID(vid)) })
+	case p.Mode == Tunnel:
+		return p.CVLANs == q.CVLANs || same(func(vid uint16) bool { return p.carries(vid) == q.carries(vid) })
+	}
+	return true
+}
+
+// same reports whether two policies agree on each VID.
+func same(agree func(vid uint16) bool) bool {
 	for vid := uint16(0); vid <= uint16(MaxID); vid++ {
-		if p.trunk() && p.Member(ID(vid)) != q.Member(ID(vid)) {
-			return false
-		}
-		if p.Mode == Tunnel && p.carries(vid) != q.carries(vid) {
+		if !agree(vid) {
 			return false
 		}
 	}
