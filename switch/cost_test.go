@@ -141,6 +141,19 @@ func BenchmarkDecision(bm *testing.B) {
 	}
 }
 
+// BenchmarkDecisionFrames measures what of [BenchmarkDecision] is no decision: to
+// make its frames.
+func BenchmarkDecisionFrames(b *testing.B) {
+	for _, stations := range []int{2, 100_000} {
+		b.Run(fmt.Sprintf("stations=%d", stations), func(b *testing.B) {
+			d := newWalk(0, stations)
+			for range b.N/port.BatchFrames + 1 {
+				_, _ = d.Receive(nil)
+			}
+		})
+	}
+}
+
 // walk is a device that hands up frames from its half of many stations to the
 // other, in no order. The bytes are where a device would have put them just
 // before: in the cache.
