@@ -22,6 +22,10 @@ const (
 	inVain = 8
 	// rest is how long nobody spins then.
 	rest = 100 * time.Millisecond
+	// bulk is how many octets come at a time, on average, when much data is
+	// under way: whoever takes it needs a processor for longer than it takes
+	// to wake the worker, which then spins for a third of its time.
+	bulk = 8 << 10
 	// asleep is what waiting for a frame takes, in spins, when it would have
 	// come within one, had the worker, and who sends it, been awake.
 	asleep = 3
@@ -42,14 +46,22 @@ type spin struct {
 	worth bool          // the last frame did not keep the worker waiting for long
 	vain  int           // spins in a row that found nothing
 	until time.Time     // nobody spins before
+	taken int           // octets that came since the worker waited last
+	usual int           // the average of taken
 }
 
 // spins calls look until it finds something, if that is worth it.
 func (s *spin) spins(begin time.Time, look func() int) (found int) {
+	s.usual += (s.taken - s.usual) / 8
+	s.taken = 0
 	if !s.worth || begin.Before(s.until) {
 		return 0
 	}
-	for last := begin; last.Sub(begin) < s.most; {
+	most := s.most
+	if s.usual > bulk {
+		most /= 3
+	}
+	for last := begin; last.Sub(begin) < most; {
 		if found = look(); found > 0 {
 			s.vain = 0
 			return found
@@ -66,6 +78,9 @@ func (s *spin) spins(begin time.Time, look func() int) (found int) {
 	}
 	return 0
 }
+
+// took tells how many octets came at once.
+func (s *spin) took(octets int) { s.taken += octets }
 
 // slept tells how long it took until there was something, since the beginning
 // of the spin before.

@@ -72,6 +72,25 @@ func TestSpin(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
+		s := spin{most: most, worth: true}
+		for range 20 { // super-frames and their acknowledgements
+			s.took(64 << 10)
+			spins(&s, 1)
+			s.took(66)
+			spins(&s, 1)
+		}
+		if _, calls := spins(&s, 0); calls > 20 {
+			t.Errorf("beside much data it looks %d times, want a third of 50", calls)
+		}
+		for range 40 {
+			s.took(1500)
+			spins(&s, 1)
+		}
+		if _, calls := spins(&s, 0); calls != 50 {
+			t.Errorf("when it has ended, it looks %d times, want 50", calls)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
 		s := spin{} // never
 		s.slept(time.Microsecond)
 		if _, calls := spins(&s, 1); calls != 0 {

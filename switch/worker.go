@@ -248,6 +248,7 @@ func (w *worker) serve(slot int, alone bool) {
 		return
 	}
 	n, bytes := len(frames), lengths(frames)
+	w.poll.spin.took(bytes)
 	w.serving = src.device
 	w.take(src.core, frames)
 	w.serving = nil
