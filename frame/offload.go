@@ -82,8 +82,11 @@ func (o Offload) l4checksum() int {
 	if o.GSOType == GSOUDPL4 {
 		return 6
 	}
-	return 16
+	return tcpChecksum
 }
+
+// tcpChecksum is where in a TCP header the checksum is.
+const tcpChecksum = 16
 
 // normal returns o without what means nothing: the kernel measures some fields
 // (hdr_len against the length) even where no flag makes them count.

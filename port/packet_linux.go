@@ -146,6 +146,7 @@ func (io *IO) fromQueue(fd, most int) ([]frame.Frame, error) {
 	default:
 		return nil, gone(errno)
 	}
+	super := false
 	for i := range n {
 		length, tag, cut := io.mmsg.received(i)
 		b := io.buffers[i][:max(length, frame.OffloadLen)]
@@ -155,6 +156,10 @@ func (io *IO) fromQueue(fd, most int) ([]frame.Frame, error) {
 			off = frame.Unusable
 		}
 		io.frames[i].Reset(b, tag, off)
+		super = super || off.IsGSO()
+	}
+	if super {
+		frame.Resequence(io.frames[:n])
 	}
 	return io.frames[:n], nil
 }
