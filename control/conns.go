@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vswitch/vswitch/internal/ucred"
 )
 
 const (
@@ -80,7 +82,7 @@ func (d *door) Accept() (net.Conn, error) {
 
 // enter gives nc a place, if there is one; out has to make room for it.
 func (d *door) enter(nc net.Conn) (c, out *conn) {
-	cred := credentials(nc)
+	cred := ucred.Of(nc)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	p := d.peers[cred.Pid]
@@ -182,27 +184,6 @@ func turnAway(nc net.Conn) {
 	nc.SetDeadline(time.Now().Add(time.Second))
 	io.WriteString(nc, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"+body)
 	nc.Close()
-}
-
-// credentials returns who connected, at the moment when it did (unix(7),
-// SO_PEERCRED). The process is 0 where it cannot be named from here.
-func credentials(nc net.Conn) unix.Ucred {
-	nobody := unix.Ucred{Uid: ^uint32(0), Gid: ^uint32(0)}
-	uc, ok := nc.(*net.UnixConn)
-	if !ok {
-		return nobody
-	}
-	raw, err := uc.SyscallConn()
-	if err != nil {
-		return nobody
-	}
-	cred := &nobody
-	raw.Control(func(fd uintptr) {
-		if got, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
-			cred = got
-		}
-	})
-	return *cred
 }
 
 type connKey struct{}

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,12 +9,13 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vswitch/vswitch/internal/ucred"
 )
 
 // Listen makes the control socket at path: 0660, of root and the group (named
@@ -110,7 +110,7 @@ func removeStale(path string) error {
 	}
 	conn, err := net.DialTimeout("unix", path, time.Second)
 	if err == nil {
-		if dying(credentials(conn).Pid) {
+		if ucred.Dying(ucred.Of(conn).Pid) {
 			err = syscall.ECONNREFUSED
 		}
 		conn.Close()
@@ -128,28 +128,6 @@ func removeStale(path string) error {
 	}
 	// Its queue of connections may be full: it is somebody's, then.
 	return fmt.Errorf("another daemon may stand behind %s: %w; stop it first, or choose another path with --socket", path, err)
-}
-
-// dying reports whether a process has been killed and is only being taken apart.
-// With a thousand ports that takes the kernel half a minute, a packet socket
-// after the other, and the control socket, among the oldest of its descriptors,
-// comes last: so long it takes connections that nobody will ever answer.
-func dying(pid int32) bool {
-	if pid == 0 {
-		return false // of another PID namespace
-	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return errors.Is(err, fs.ErrNotExist)
-	}
-	// The name is in parentheses and may hold anything (proc(5)).
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	const flags, exiting = 6, 0x4 // PF_EXITING of include/linux/sched.h
-	if len(fields) <= flags {
-		return false
-	}
-	f, err := strconv.ParseUint(fields[flags], 10, 64)
-	return err == nil && f&exiting != 0
 }
 
 // groupID returns the number of a group; -1, which changes nothing, for "".

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/vswitch/vswitch/api"
+	"github.com/vswitch/vswitch/internal/ucred"
 )
 
 // DefaultSocket is where a daemon listens that was told nothing.
@@ -70,12 +71,17 @@ func New(cfg Config) *Client {
 	return c
 }
 
-// dial connects to the daemon, which may be about to listen.
+// dial connects to the daemon, which may be about to listen, or to take the
+// place of one that was killed.
 func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 	const pause = 10 * time.Millisecond
 	var d net.Dialer
 	for deadline := time.Now().Add(c.patience); ; {
 		conn, err := d.DialContext(ctx, "unix", c.socket)
+		if err == nil && ucred.Dying(ucred.Of(conn).Pid) {
+			conn.Close()
+			conn, err = nil, syscall.ECONNREFUSED
+		}
 		absent := errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
 		if !absent || time.Now().After(deadline) {
 			return conn, err

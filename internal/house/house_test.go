@@ -28,8 +28,8 @@ var mayImport = map[string][]string{
 	"lab":          {"api/client", "api"},
 
 	"control/controltest": {"control", "api", "switch", "port/porttest", "port", "fdb", "vlan", "frame"},
-	"control":             {"api", "switch", "port", "fdb", "vlan", "frame"},
-	"api/client":          {"api"},
+	"control":             {"api", "switch", "port", "fdb", "vlan", "frame", "internal/ucred"},
+	"api/client":          {"api", "internal/ucred"},
 	"api":                 {},
 
 	"switch":        {"port", "fdb", "vlan", "frame"},
@@ -41,6 +41,7 @@ var mayImport = map[string][]string{
 
 	"internal/rtnl":  {"internal/netns"},
 	"internal/netns": {},
+	"internal/ucred": {},
 	"internal/house": {},
 
 	"bench": {"api/client", "api"},
