@@ -78,9 +78,8 @@ func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 	var d net.Dialer
 	for deadline := time.Now().Add(c.patience); ; {
 		conn, err := d.DialContext(ctx, "unix", c.socket)
-		if err == nil && ucred.Dying(ucred.Of(conn).Pid) {
-			conn.Close()
-			conn, err = nil, syscall.ECONNREFUSED
+		if err == nil {
+			leaveTheDying(conn)
 		}
 		absent := errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
 		if !absent || time.Now().After(deadline) {
@@ -92,6 +91,19 @@ func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// leaveTheDying closes a connection to a daemon that was killed: its socket takes
+// connections until the kernel has taken it apart, and nobody answers them. It is
+// asked for once an answer is late, so that it delays none.
+func leaveTheDying(conn net.Conn) {
+	const late = 100 * time.Millisecond
+	pid := ucred.Of(conn).Pid
+	time.AfterFunc(late, func() {
+		if ucred.Dying(pid) {
+			conn.Close()
+		}
+	})
 }
 
 // Socket returns the path of the daemon's socket.
@@ -138,6 +150,12 @@ func (c *Client) send(ctx context.Context, method string, path route, in any) (*
 		req.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := c.http.Do(req)
+	if errors.Is(err, net.ErrClosed) { // by leaveTheDying: nobody has read it
+		if req.GetBody != nil {
+			req.Body, _ = req.GetBody()
+		}
+		resp, err = c.http.Do(req)
+	}
 	if err != nil {
 		return nil, c.noAnswer(ctx, err)
 	}
