@@ -77,7 +77,7 @@ var (
 		{`@if\d+`, "@ifN"},
 		{` +`, " "},
 	}
-	counts = regexp.MustCompile(`\b\d+(\.\d+)?\b`)
+	counts = regexp.MustCompile(`\b\d+(\.\d+)?\b( stations?\b)?`) // who spoke by then: none, one, several
 	tables = regexp.MustCompile(`^vsctl (show|drops|stats|fdb show|port show)`)
 )
 
