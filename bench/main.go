@@ -60,6 +60,9 @@ func main() {
 	p.trials, errs[1] = regexp.Compile(*trials)
 	err := errors.Join(errs[:]...)
 	if err == nil {
+		err = p.check(flag.Args())
+	}
+	if err == nil {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
 		err = p.run(ctx)
@@ -70,6 +73,42 @@ func main() {
 	}
 }
 
+// check finds what would come to light only after an hour, or not at all.
+func (p *plan) check(args []string) error {
+	switch {
+	case len(args) > 0:
+		return fmt.Errorf("%q is no flag: -help shows those there are", args[0])
+	case p.rounds < 1:
+		return fmt.Errorf("-rounds %d is not possible: give 1 or more", p.rounds)
+	case p.length < time.Second:
+		return fmt.Errorf("-length %v is not possible: give 1s or more", p.length)
+	case os.Geteuid() != 0:
+		return errors.New("only root may make network namespaces: use sudo")
+	}
+	for _, path := range []string{p.own.daemon, p.own.client} {
+		if _, err := os.Stat(path); err != nil {
+			return fmt.Errorf("%w: make builds it", err)
+		}
+	}
+	return nil
+}
+
+// chosen returns those of all whose name an expression matches, and is an error
+// that names all of them where none does.
+func chosen[T any](all []T, name func(T) string, flag string, match *regexp.Regexp) ([]T, error) {
+	var names []string
+	some := slices.DeleteFunc(slices.Clone(all), func(x T) bool {
+		if !slices.Contains(names, name(x)) {
+			names = append(names, name(x))
+		}
+		return !match.MatchString(name(x))
+	})
+	if len(some) == 0 {
+		return nil, fmt.Errorf("%s %q matches none of: %s", flag, match, strings.Join(names, "; "))
+	}
+	return some, nil
+}
+
 func (p *plan) run(ctx context.Context) error {
 	if p.rfc2889 {
 		return p.inquire(ctx)
@@ -78,8 +117,14 @@ func (p *plan) run(ctx context.Context) error {
 	if p.variants {
 		all = variants(p.own)
 	}
-	all = slices.DeleteFunc(all, func(s system) bool { return !p.systems.MatchString(s.name()) })
-	trials := slices.DeleteFunc(slices.Clone(allTrials), func(t trial) bool { return !p.trials.MatchString(t.name) })
+	all, err := chosen(all, system.name, "-systems", p.systems)
+	if err != nil {
+		return err
+	}
+	trials, err := chosen(allTrials, func(t trial) string { return t.name }, "-trials", p.trials)
+	if err != nil {
+		return err
+	}
 	r := newReport(p, figures)
 	for round := range p.rounds {
 		for _, s := range all {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"slices"
 	"time"
 
 	"github.com/vswitch/vswitch/api"
@@ -110,7 +109,14 @@ func plural(n int, noun string) string {
 
 // inquire asks all that were chosen, of the switch alone.
 func (p *plan) inquire(ctx context.Context) error {
-	all := slices.DeleteFunc(inquiries(), func(q inquiry) bool { return !p.trials.MatchString(q.topic) || !p.systems.MatchString(q.of) })
+	all, err := chosen(inquiries(), func(q inquiry) string { return q.topic }, "-trials", p.trials)
+	if err != nil {
+		return err
+	}
+	all, err = chosen(all, func(q inquiry) string { return q.of }, "-systems", p.systems)
+	if err != nil {
+		return err
+	}
 	r := newReport(p, inquired)
 	for round := range p.rounds {
 		for _, q := range all {
