@@ -152,8 +152,13 @@ answers, or not in time.`,
 	return root
 }
 
-// explainFlag says what a flag wants, without the names of Go's functions.
-func explainFlag(_ *cobra.Command, err error) error {
+// explainFlag says what a flag wants, without the names of Go's functions, or
+// which one was meant.
+func explainFlag(c *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		return suggestFlag(c, unknown)
+	}
 	var invalid *pflag.InvalidValueError
 	if !errors.As(err, &invalid) {
 		return err
@@ -166,6 +171,22 @@ func explainFlag(_ *cobra.Command, err error) error {
 	default:
 		return usage("--%s: %v", f.Name, errors.Unwrap(invalid))
 	}
+}
+
+// suggestFlag adds to the news that there is no such flag which one may have
+// been meant.
+func suggestFlag(c *cobra.Command, err *pflag.NotExistError) error {
+	word := err.GetSpecifiedName()
+	var near []string
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if len(word) > 1 && distance(f.Name, word) <= 1+len(word)/4 {
+			near = append(near, "--"+f.Name)
+		}
+	})
+	if len(near) == 0 || len(near) > 3 {
+		return err
+	}
+	return usage("%v; did you mean %s?", err, strings.Join(near, " or "))
 }
 
 // group makes c a noun whose verbs follow: without one, or with a wrong one,
