@@ -78,6 +78,42 @@ func TestBoostedDevice(t *testing.T) {
 	}
 }
 
+// TestBoostedDeviceGoesDown holds that what is said of it is taken note of once:
+// its descriptors do not poll readable for good.
+func TestBoostedDeviceGoesDown(t *testing.T) {
+	a, b := wires(t)
+	boost, fd := boosted(t, b)
+	if err := boost.Shift(); err != nil {
+		t.Fatal(err)
+	}
+	polls := []unix.PollFd{{Fd: int32(b.FD()), Events: unix.POLLIN}, {Fd: int32(fd), Events: unix.POLLIN}}
+	readable := func() bool {
+		n, err := unix.Poll(polls, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n > 0
+	}
+	out, in := NewIO(), NewIO()
+	if sent, err := a.Transmit(out, batch(testFrame(60), 0)[:1]); err != nil || sent.Frames != 1 {
+		t.Fatalf("transmit: %+v, %v", sent, err)
+	}
+	eventually(t, "a frame comes by the ring", func() bool {
+		frames, err := b.Receive(in)
+		return len(frames) == 1 && err == nil
+	})
+	run(t, "ip", "link", "set", "wire1", "down")
+	eventually(t, "the device's end is told", readable)
+	for range 2 { // a descriptor each
+		if frames, err := b.Receive(in); len(frames) != 0 || err != nil {
+			t.Fatalf("of a device that is down: %d frames, %v", len(frames), err)
+		}
+	}
+	if readable() {
+		t.Errorf("descriptors still poll readable: %+v", polls)
+	}
+}
+
 // TestBoostLosesNothing holds that frames go on in their order, each once, while
 // a device gets a ring and gives it back.
 func TestBoostLosesNothing(t *testing.T) {

@@ -109,10 +109,33 @@ func (d *packetDevice) Receive(io *IO) ([]frame.Frame, error) {
 		r.alone = shifted
 	}
 	frames, err := io.fromRing(r)
-	if len(frames) == 0 && err == nil && r.leaving.Load() {
+	if len(frames) > 0 || err != nil {
+		return frames, err
+	}
+	if r.leaving.Load() {
 		return io.fromQueue(d.fd, io.Most)
 	}
-	return frames, err
+	return nil, d.event()
+}
+
+// event takes note of what happened to a device whose queue is not asked, as no
+// frame comes by it any more. It would poll readable for good.
+func (d *packetDevice) event() error {
+	switch errno := pending(d.fd); errno {
+	case 0, unix.ENETDOWN: // see IO.fromQueue
+		return nil
+	default:
+		return gone(errno)
+	}
+}
+
+// pending returns the error that waits at a socket, which has none then.
+func pending(fd int) syscall.Errno {
+	errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return 0
+	}
+	return syscall.Errno(errno)
 }
 
 // fromRing receives from a ring, and from behind it what is too long for it.
@@ -128,8 +151,8 @@ func (io *IO) fromRing(r *ring) ([]frame.Frame, error) {
 	r.release()
 	// What happened to the device is told by the other socket, too; here it
 	// would only keep the descriptor readable.
-	_, err := unix.GetsockoptInt(r.fd, unix.SOL_SOCKET, unix.SO_ERROR)
-	return nil, err
+	pending(r.fd)
+	return nil, nil
 }
 
 // fromQueue receives up to most frames from the queue of a packet socket.

@@ -142,7 +142,11 @@ func (e *Engine) calm() {
 			b.ending = true
 		}
 		var giveBack func() error
-		p.worker.do(func() { giveBack = b.device.Unboost() })
+		p.worker.do(func() {
+			if giveBack = b.device.Unboost(); giveBack != nil {
+				p.worker.receiveLess(p.attached.Device())
+			}
+		})
 		if giveBack == nil {
 			continue // frames wait: the next time
 		}

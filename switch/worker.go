@@ -94,6 +94,7 @@ type workerConfig struct {
 type source struct {
 	core   *core
 	device port.Device
+	also   int // a descriptor that is polled beside the device's; 0: none
 	most   int // frames that the next batch may bring
 	debt   int // work beyond its share that it has made
 	small  int // frames since then that a ring would take
@@ -201,12 +202,23 @@ func (w *worker) receiveFrom(c *core, d port.Device) error {
 
 // receiveAlso polls one more descriptor of a device. It runs as a task.
 func (w *worker) receiveAlso(d port.Device, fd int) error {
-	for slot, s := range w.sources {
-		if s.device == d && s.core != nil {
+	for slot := range w.sources {
+		if s := &w.sources[slot]; s.device == d && s.core != nil {
+			s.also = fd
 			return w.poll.add(fd, slot)
 		}
 	}
 	return port.ErrGone
+}
+
+// receiveLess takes back receiveAlso. It runs as a task.
+func (w *worker) receiveLess(d port.Device) {
+	for slot := range w.sources {
+		if s := &w.sources[slot]; s.device == d && s.core != nil && s.also != 0 {
+			w.poll.remove(s.also)
+			s.also = 0
+		}
+	}
 }
 
 // release makes the worker forget a device, and what it has received from it
@@ -214,13 +226,21 @@ func (w *worker) receiveAlso(d port.Device, fd int) error {
 func (w *worker) release(d port.Device) {
 	for slot, s := range w.sources {
 		if s.device == d && s.core != nil {
-			w.poll.remove(d.FD())
+			w.unpoll(&s)
 			w.sources[slot] = source{}
 		}
 	}
 	if d == w.serving {
 		w.serving, w.abandoned = nil, true
 		w.io.Forget() // the frames lie in its memory
+	}
+}
+
+// unpoll stops polling a source's descriptors.
+func (w *worker) unpoll(s *source) {
+	w.poll.remove(s.device.FD())
+	if s.also != 0 {
+		w.poll.remove(s.also)
 	}
 }
 
@@ -240,7 +260,7 @@ func (w *worker) serve(slot int, alone bool) {
 	frames, err := src.device.Receive(w.io)
 	if err != nil {
 		// Until the owner takes the device away, it would poll readable.
-		w.poll.remove(src.device.FD())
+		w.unpoll(src)
 		w.lost(src.core)
 		return
 	}
