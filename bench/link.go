@@ -31,13 +31,43 @@ type link struct {
 	undo    []func()
 }
 
+// What namespaces and folders are called, before the number of the process that
+// made them.
+const prefix, folder = "vsb-", "vswitch-bench-"
+
 var links atomic.Int64
 
+// sweep removes what was left by an earlier run that was killed.
+func sweep(ctx context.Context) error {
+	spaces, err := filepath.Glob("/run/netns/" + prefix + "*")
+	if err != nil {
+		return err
+	}
+	for _, path := range spaces {
+		var pid int
+		name := filepath.Base(path)
+		if _, err := fmt.Sscanf(name, prefix+"%d-", &pid); err != nil || syscall.Kill(pid, 0) == nil {
+			continue // of somebody else, or of a run that goes on
+		}
+		left, err := output(ctx, "ip", "netns", "pids", name)
+		if err != nil {
+			return err
+		}
+		if left = strings.TrimSpace(left); left != "" {
+			return fmt.Errorf("an earlier run was killed and left processes in namespace %s, which would spoil this one: end them, by `kill %s`", name, strings.Join(strings.Fields(left), " "))
+		}
+		if err := command(ctx, "ip", "netns", "del", name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func newLink(ctx context.Context) (*link, error) {
-	name := fmt.Sprintf("vsb-%d-%d", os.Getpid(), links.Add(1))
+	name := fmt.Sprintf("%s%d-%d", prefix, os.Getpid(), links.Add(1))
 	l := &link{a: name + "-a", b: name + "-b", host: name + "-h"}
 	var err error
-	if l.dir, err = os.MkdirTemp("", "vswitch-bench-"); err != nil {
+	if l.dir, err = os.MkdirTemp("", folder); err != nil {
 		return nil, err
 	}
 	l.later(func() { os.RemoveAll(l.dir) })
@@ -174,12 +204,23 @@ func (l *link) spent() (c cost, known bool, err error) {
 
 // received returns how many frames a device in a namespace has received.
 func received(ns, device string) (uint64, error) {
-	return inside(ns, func(h *netlink.Handle) (uint64, error) {
+	s, err := statistics(ns, device)
+	return s.RxPackets, err
+}
+
+// receivedBytes returns how many octets it has received.
+func receivedBytes(ns, device string) (uint64, error) {
+	s, err := statistics(ns, device)
+	return s.RxBytes, err
+}
+
+func statistics(ns, device string) (netlink.LinkStatistics, error) {
+	return inside(ns, func(h *netlink.Handle) (s netlink.LinkStatistics, err error) {
 		dev, err := h.LinkByName(device)
 		if err != nil {
-			return 0, err
+			return s, err
 		}
-		return dev.Attrs().Statistics.RxPackets, nil
+		return *dev.Attrs().Statistics, nil
 	})
 }
 
@@ -198,6 +239,14 @@ func inside[T any](ns string, f func(*netlink.Handle) (T, error)) (v T, err erro
 	return f(h)
 }
 
+// bound returns a program that ends by itself, or with ctx, or with this one.
+func bound(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.WaitDelay = time.Second
+	return cmd
+}
+
 // command runs a program, with its output in the error.
 func command(ctx context.Context, name string, args ...string) error {
 	_, err := output(ctx, name, args...)
@@ -206,7 +255,7 @@ func command(ctx context.Context, name string, args ...string) error {
 
 // output runs a program and returns what it printed.
 func output(ctx context.Context, name string, args ...string) (string, error) {
-	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	out, err := bound(ctx, name, args...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(string(out)))
 	}
@@ -222,6 +271,16 @@ func commands(ctx context.Context, lines ...string) error {
 		}
 	}
 	return nil
+}
+
+// sleep waits, until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // eventually calls try until it succeeds, for ten seconds at most.

@@ -17,11 +17,14 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // plan is what is to be measured.
@@ -54,6 +57,7 @@ func main() {
 	flag.StringVar(&p.table, "table", "", "write the table to this file, too")
 	flag.StringVar(&p.json, "json", "", "write all readings to this file")
 	flag.StringVar(&p.chart, "chart", "", "draw a chart (SVG) into this file")
+	flag.Usage = usage
 	flag.Parse()
 	var errs [2]error
 	p.systems, errs[0] = regexp.Compile(*systems)
@@ -63,9 +67,11 @@ func main() {
 		err = p.check(flag.Args())
 	}
 	if err == nil {
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 		defer stop()
-		err = p.run(ctx)
+		if err = sweep(ctx); err == nil {
+			err = p.run(ctx)
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -82,6 +88,10 @@ func (p *plan) check(args []string) error {
 		return fmt.Errorf("-rounds %d is not possible: give 1 or more", p.rounds)
 	case p.length < time.Second:
 		return fmt.Errorf("-length %v is not possible: give 1s or more", p.length)
+	case p.rfc2889 && p.variants:
+		return errors.New("-rfc2889 and -variants are two runs: give one")
+	case p.rfc2889 && p.chart != "":
+		return errors.New("-rfc2889 has no chart: only other switches and -variants do")
 	case os.Geteuid() != 0:
 		return errors.New("only root may make network namespaces: use sudo")
 	}
@@ -90,21 +100,56 @@ func (p *plan) check(args []string) error {
 			return fmt.Errorf("%w: make builds it", err)
 		}
 	}
+	for _, path := range []string{p.table, p.json, p.chart} {
+		if path == "" {
+			continue
+		}
+		if err := unix.Access(filepath.Dir(path), unix.W_OK); err != nil {
+			return fmt.Errorf("write %s: %w", path, err)
+		}
+	}
 	return nil
 }
+
+// usage prints the flags, and which systems and trials there are.
+func usage() {
+	out := flag.CommandLine.Output()
+	fmt.Fprintln(out, "Usage: go run ./bench [FLAGS]")
+	flag.PrintDefaults()
+	for _, list := range []struct {
+		what  string
+		names []string
+	}{
+		{"Systems", names(peers(programs{}), system.name)},
+		{"Systems with -variants", names(variants(programs{}), system.name)},
+		{"Trials", names(allTrials, trial.title)},
+		{"Trials with -rfc2889", names(inquiries(), inquiry.title)},
+		{"Systems with -rfc2889", names(inquiries(), inquiry.system)},
+	} {
+		fmt.Fprintf(out, "%s: %s\n", list.what, strings.Join(list.names, "; "))
+	}
+}
+
+// names returns the names of all, each once.
+func names[T any](all []T, name func(T) string) (names []string) {
+	for _, x := range all {
+		if !slices.Contains(names, name(x)) {
+			names = append(names, name(x))
+		}
+	}
+	return names
+}
+
+func (t trial) title() string    { return t.name }
+func (q inquiry) title() string  { return q.topic }
+func (q inquiry) system() string { return q.of }
 
 // chosen returns those of all whose name an expression matches, and is an error
 // that names all of them where none does.
 func chosen[T any](all []T, name func(T) string, flag string, match *regexp.Regexp) ([]T, error) {
-	var names []string
-	some := slices.DeleteFunc(slices.Clone(all), func(x T) bool {
-		if !slices.Contains(names, name(x)) {
-			names = append(names, name(x))
-		}
-		return !match.MatchString(name(x))
-	})
+	some := slices.DeleteFunc(slices.Clone(all), func(x T) bool { return !match.MatchString(name(x)) })
 	if len(some) == 0 {
-		return nil, fmt.Errorf("%s %q matches none of: %s", flag, match, strings.Join(names, "; "))
+		return nil, fmt.Errorf("%s %q matches none of: %s", flag, match, strings.Join(names(all, name), "; "))
 	}
 	return some, nil
 }
@@ -121,7 +166,7 @@ func (p *plan) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	trials, err := chosen(allTrials, func(t trial) string { return t.name }, "-trials", p.trials)
+	trials, err := chosen(allTrials, trial.title, "-trials", p.trials)
 	if err != nil {
 		return err
 	}
@@ -129,7 +174,7 @@ func (p *plan) run(ctx context.Context) error {
 	for round := range p.rounds {
 		for _, s := range all {
 			if err := measure(ctx, s, trials, p.length, round, r); err != nil {
-				return err
+				return r.interrupted(err)
 			}
 		}
 	}

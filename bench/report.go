@@ -30,7 +30,8 @@ type rowKey struct{ system, figure string }
 // row is one figure of one system.
 type row struct {
 	readings []float64 // one a round that could be measured
-	reason   string    // why a round could not be
+	failed   int       // rounds that could not be
+	reason   string    // why the last of them could not
 }
 
 func newReport(p *plan, figures []figure) *report {
@@ -49,6 +50,7 @@ func (r *report) add(system string, figures []string, readings []reading, err er
 			r.order = append(r.order, k)
 		}
 		if err != nil {
+			r.rows[k].failed++
 			r.rows[k].reason = firstLine(err.Error())
 		}
 	}
@@ -104,6 +106,12 @@ func (r *report) figure(name string) figure {
 	return r.figures[slices.IndexFunc(r.figures, func(f figure) bool { return f.name == name })]
 }
 
+// interrupted prints what was measured so far, and leaves files as they are.
+func (r *report) interrupted(err error) error {
+	r.print(os.Stdout)
+	return err
+}
+
 func (r *report) write() error {
 	var table strings.Builder
 	if err := r.print(&table); err != nil {
@@ -145,7 +153,11 @@ func (r *report) print(out io.Writer) error {
 			if q, ok := r.ratio(s, f); ok {
 				ratio = fmt.Sprintf("%.2f", q)
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", s, digits(m), digits(slices.Min(row.readings)), digits(slices.Max(row.readings)), ratio)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s", s, digits(m), digits(slices.Min(row.readings)), digits(slices.Max(row.readings)), ratio)
+			if row.failed > 0 {
+				fmt.Fprintf(w, "\t%d of %d rounds not measured: %s", row.failed, row.failed+len(row.readings), row.reason)
+			}
+			fmt.Fprintln(w)
 		}
 	}
 	return w.Flush()
@@ -182,8 +194,9 @@ func (r *report) writeJSON(path string) error {
 		Baseline string    `json:"baseline"` // a system
 		Readings []float64 `json:"readings"`
 		Median   *float64  `json:"median,omitempty"`
-		Ratio    *float64  `json:"ratio,omitempty"` // to Baseline
-		Reason   string    `json:"reason,omitempty"`
+		Ratio    *float64  `json:"ratio,omitempty"`  // to Baseline
+		Failed   int       `json:"failed,omitempty"` // rounds
+		Reason   string    `json:"reason,omitempty"` // of the last of them
 	}
 	doc := struct {
 		Date    string    `json:"date"`
@@ -195,7 +208,7 @@ func (r *report) writeJSON(path string) error {
 	for _, f := range r.figures {
 		for _, s := range r.measured(f) {
 			row := r.rows[rowKey{s, f.name}]
-			j := jsonRow{System: s, Figure: f.name, Unit: f.unit, Baseline: f.base(), Readings: row.readings, Reason: row.reason}
+			j := jsonRow{System: s, Figure: f.name, Unit: f.unit, Baseline: f.base(), Readings: row.readings, Failed: row.failed, Reason: row.reason}
 			if m, ok := row.median(); ok {
 				j.Median = &m
 			}

@@ -109,11 +109,11 @@ func plural(n int, noun string) string {
 
 // inquire asks all that were chosen, of the switch alone.
 func (p *plan) inquire(ctx context.Context) error {
-	all, err := chosen(inquiries(), func(q inquiry) string { return q.topic }, "-trials", p.trials)
+	all, err := chosen(inquiries(), inquiry.title, "-trials", p.trials)
 	if err != nil {
 		return err
 	}
-	all, err = chosen(all, func(q inquiry) string { return q.of }, "-systems", p.systems)
+	all, err = chosen(all, inquiry.system, "-systems", p.systems)
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (p *plan) inquire(ctx context.Context) error {
 		for _, q := range all {
 			readings, err := q.ask(ctx, p)
 			if ctx.Err() != nil {
-				return ctx.Err()
+				return r.interrupted(ctx.Err())
 			}
 			r.add(q.of, q.figures, readings, err)
 			r.tell(round, q.of, q.topic, readings, err)
@@ -360,8 +360,11 @@ func arrives(ctx context.Context, p pace, count func() (uint64, error), generato
 	return float64(after-before) / took.Seconds(), err
 }
 
-// rest measures what the switch uses while nothing happens on its ports, some
-// seconds after they were made.
+// settled is how long stations take until they have said all that a new device
+// has them say, most of it for IPv6 (RFC 4861, section 6.3.7).
+const settled = 15 * time.Second
+
+// rest measures what the switch uses while nothing happens on its ports.
 func rest(ports int) func(context.Context, *plan) ([]reading, error) {
 	return func(ctx context.Context, p *plan) ([]reading, error) {
 		r, err := newRig(ctx, p.own, ports, 0)
@@ -369,13 +372,17 @@ func rest(ports int) func(context.Context, *plan) ([]reading, error) {
 			return nil, err
 		}
 		defer r.close()
-		time.Sleep(p.length)
+		if err := sleep(ctx, settled); err != nil {
+			return nil, err
+		}
 		before, _, err := r.spent()
 		if err != nil {
 			return nil, err
 		}
 		begin := time.Now()
-		time.Sleep(2 * p.length)
+		if err := sleep(ctx, 2*p.length); err != nil {
+			return nil, err
+		}
 		after, _, err := r.spent()
 		used := (after.seconds - before.seconds) / time.Since(begin).Seconds()
 		return []reading{{atRest, used * 100}, {atRestMiB, after.memory}}, err

@@ -12,8 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // trial is one exchange between two stations, which gives some figures.
@@ -140,7 +138,7 @@ func (l *link) serve(ctx context.Context, protocol string, port int, args ...str
 func iperf(ctx context.Context, length time.Duration, args []string) (bits float64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, length+warmUp+10*time.Second)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "ip", args...).Output()
+	out, err := bound(ctx, "ip", args...).Output()
 	var report struct {
 		Error string
 		End   struct {
@@ -178,7 +176,11 @@ func latency(ctx context.Context, l *link, length time.Duration, beside string) 
 	if err != nil {
 		return nil, err
 	}
-	var readings []reading
+	return percentiles(out, beside)
+}
+
+// percentiles reads what sockperf prints.
+func percentiles(out, beside string) (readings []reading, err error) {
 	for _, m := range percentile.FindAllStringSubmatch(out, -1) {
 		v, err := strconv.ParseFloat(m[2], 64)
 		if err != nil {
@@ -210,10 +212,17 @@ func loadedLatency(ctx context.Context, l *link, length time.Duration) ([]readin
 		return nil, err
 	}
 	time.Sleep(warmUp)
-	readings, err := latency(ctx, l, length, " beside 1 Gbit/s")
-	if running := sending.Process.Signal(unix.Signal(0)) == nil; !running {
-		return nil, fmt.Errorf("the stream beside it has ended: %s", out)
-	}
+	before, err := receivedBytes(l.b, "eth0")
+	begin := time.Now()
+	readings, err2 := latency(ctx, l, length, " beside 1 Gbit/s")
+	took := time.Since(begin).Seconds()
+	after, err3 := receivedBytes(l.b, "eth0")
 	end(sending)
-	return readings, err
+	if err := errors.Join(err, err2, err3); err != nil {
+		return nil, err
+	}
+	if beside := float64(after-before) * 8 / took; beside < 0.9e9 {
+		return nil, fmt.Errorf("the stream beside it had %.2f Gbit/s, not 1: %s", beside/1e9, lastLine(out.String()))
+	}
+	return readings, nil
 }

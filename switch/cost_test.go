@@ -141,6 +141,56 @@ func BenchmarkDecision(bm *testing.B) {
 	}
 }
 
+// BenchmarkDecisionPorts measures it between two ports beside which others are
+// there, and idle (RFC 2889 knows no such question; users do).
+func BenchmarkDecisionPorts(bm *testing.B) {
+	for _, ports := range []int{2, 64, 1000} {
+		bm.Run(fmt.Sprintf("ports=%d", ports), func(bm *testing.B) {
+			b := newBench(bm)
+			for i := range ports {
+				b.add(PortConfig{Name: fmt.Sprint("p", i)})
+			}
+			in, other := b.with("sw0", "p0", newWalk(0, 2)), b.with("sw0", "p1", newWalk(1, 2))
+			b.turn(in)
+			b.turn(other)
+			bm.ReportAllocs()
+			bm.ResetTimer()
+			for range bm.N/port.BatchFrames + 1 {
+				b.turn(in)
+			}
+		})
+	}
+}
+
+// BenchmarkMesh measures it where each of some ports sends to each other (RFC
+// 2889, section 5.1): a batch of one port's frames goes to all others in turns.
+func BenchmarkMesh(bm *testing.B) {
+	for _, ports := range []int{2, 8} {
+		bm.Run(fmt.Sprintf("ports=%d", ports), func(bm *testing.B) {
+			b := newBench(bm)
+			for i := range ports {
+				b.add(PortConfig{Name: fmt.Sprint("p", i)})
+			}
+			var ins []*view
+			for i := range ports {
+				d := new(loop)
+				for k := 1; k < ports; k++ {
+					d.frames = append(d.frames, padded(ether(mac((i+k)%ports), mac(i), 46)))
+				}
+				ins = append(ins, b.with("sw0", fmt.Sprint("p", i), d))
+			}
+			for _, in := range ins {
+				b.turn(in)
+			}
+			bm.ReportAllocs()
+			bm.ResetTimer()
+			for n := range bm.N/port.BatchFrames + 1 {
+				b.turn(ins[n%ports])
+			}
+		})
+	}
+}
+
 // BenchmarkDecisionFrames measures what of [BenchmarkDecision] is no decision: to
 // make its frames.
 func BenchmarkDecisionFrames(b *testing.B) {
