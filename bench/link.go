@@ -44,10 +44,9 @@ func sweep(ctx context.Context) error {
 		return err
 	}
 	for _, path := range spaces {
-		var pid int
 		name := filepath.Base(path)
-		if _, err := fmt.Sscanf(name, prefix+"%d-", &pid); err != nil || syscall.Kill(pid, 0) == nil {
-			continue // of somebody else, or of a run that goes on
+		if !leftover(name, prefix) {
+			continue
 		}
 		left, err := output(ctx, "ip", "netns", "pids", name)
 		if err != nil {
@@ -60,14 +59,27 @@ func sweep(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	folders, err := filepath.Glob(filepath.Join(os.TempDir(), folder+"*"))
+	for _, path := range folders {
+		if leftover(filepath.Base(path), folder) {
+			err = errors.Join(err, os.RemoveAll(path))
+		}
+	}
+	return err
+}
+
+// leftover reports whether a name is of a run that has ended.
+func leftover(name, prefix string) bool {
+	var pid int
+	_, err := fmt.Sscanf(name, prefix+"%d-", &pid)
+	return err == nil && syscall.Kill(pid, 0) != nil
 }
 
 func newLink(ctx context.Context) (*link, error) {
 	name := fmt.Sprintf("%s%d-%d", prefix, os.Getpid(), links.Add(1))
 	l := &link{a: name + "-a", b: name + "-b", host: name + "-h"}
 	var err error
-	if l.dir, err = os.MkdirTemp("", folder); err != nil {
+	if l.dir, err = os.MkdirTemp("", fmt.Sprintf("%s%d-", folder, os.Getpid())); err != nil {
 		return nil, err
 	}
 	l.later(func() { os.RemoveAll(l.dir) })
