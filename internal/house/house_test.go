@@ -28,16 +28,17 @@ var mayImport = map[string][]string{
 	"lab":          {"api/client", "api"},
 
 	"control/controltest": {"control", "api", "switch", "port/porttest", "port", "fdb", "vlan", "frame"},
-	"control":             {"api", "switch", "port", "fdb", "vlan", "frame", "internal/ucred"},
+	"control":             {"api", "switch", "port", "fdb", "vlan", "frame", "impair", "internal/ucred"},
 	"api/client":          {"api", "internal/ucred"},
 	"api":                 {},
 
-	"switch":        {"port", "fdb", "vlan", "frame"},
+	"switch":        {"port", "fdb", "vlan", "frame", "impair"},
 	"port/porttest": {"port", "frame"},
 	"port":          {"frame", "internal/rtnl", "internal/netns"},
 	"fdb":           {"vlan", "frame"},
 	"vlan":          {"frame"},
 	"frame":         {},
+	"impair":        {},
 
 	"internal/rtnl":  {"internal/netns"},
 	"internal/netns": {},
@@ -61,7 +62,7 @@ var forTests = map[string][]string{
 // pure are the packages that know neither the network's other end nor the
 // system: what they decide can be tested anywhere.
 var (
-	pure      = []string{"frame", "vlan", "fdb"}
+	pure      = []string{"frame", "vlan", "fdb", "impair"}
 	worldly   = []string{"net/http", "os/exec", "golang.org/x/sys/unix", "syscall"}
 	neverEven = map[string][]string{"cmd/vsctl": {"switch", "port"}} // by way of others, too
 )
