@@ -43,7 +43,7 @@ lint: ## gofmt, go vet, staticcheck
 # once more of ports that get their receive rings at once, and of a daemon whose
 # optional powers are off and which has two workers.
 unit: ## go test -race ./...
-	$(GO) test -run TestDecisionAgainstPlainModel ./switch
+	$(GO) test -run 'TestDecisionAgainstPlainModel|Allocates?Nothing' ./switch ./impair
 	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v '/e2e$$')
 	$(GO) test -race -timeout 30m ./e2e
 	VSWITCHD_FLAGS='--rx-ring-rate 1 --rx-rings 64' $(GO) test -race -timeout 10m -run $(FRAMES) ./e2e

@@ -20,9 +20,10 @@ type Port struct {
 	IfName  string `json:"ifname"`  // kernel name of the far end, where it is another device
 	MTU     int    `json:"mtu"`
 
-	Counters    Counters `json:"counters"`
-	Options     Options  `json:"options"`
-	Description string   `json:"description"`
+	Counters    Counters    `json:"counters"`
+	Options     Options     `json:"options"`
+	Impair      Impairments `json:"impair,omitzero"`
+	Description string      `json:"description"`
 
 	// What was asked for, where the kind knows it.
 	Container string   `json:"container,omitempty"`
@@ -77,7 +78,7 @@ type Counters struct {
 	TxFrames uint64            `json:"tx_frames"` // out of it
 	TxBytes  uint64            `json:"tx_bytes"`
 	Drops    map[string]uint64 `json:"drops"`             // by reason; those that are zero are left out
-	Notices  map[string]uint64 `json:"notices,omitempty"` // "move-refused", "mac-limit"; likewise
+	Notices  map[string]uint64 `json:"notices,omitempty"` // "move-refused", "mac-limit", "impair-duplicate", "impair-corrupt"; likewise
 }
 
 // Options are a port's settings beside its VLAN policy.
@@ -129,17 +130,19 @@ type PortSpec struct {
 	Queues    int      `json:"queues,omitempty"`    // vm: that the monitor may open
 	Peer      string   `json:"peer,omitempty"`      // patch: SWITCH/PORT, made along with this one
 
-	VLAN        *VLANSpec    `json:"vlan,omitempty"` // nil: access VLAN 1
-	Options     *OptionsSpec `json:"options,omitempty"`
-	Down        bool         `json:"down,omitempty"`
-	Description string       `json:"description,omitempty"`
+	VLAN        *VLANSpec        `json:"vlan,omitempty"` // nil: access VLAN 1
+	Options     *OptionsSpec     `json:"options,omitempty"`
+	Impair      *ImpairmentsSpec `json:"impair,omitempty"`
+	Down        bool             `json:"down,omitempty"`
+	Description string           `json:"description,omitempty"`
 }
 
 // PortChange is the body of PATCH /v1/ports/SWITCH/PORT: it replaces what it
 // names and leaves the rest.
 type PortChange struct {
-	VLAN        *VLANSpec    `json:"vlan,omitempty"`
-	Options     *OptionsSpec `json:"options,omitempty"`
-	Down        *bool        `json:"down,omitempty"`
-	Description *string      `json:"description,omitempty"`
+	VLAN        *VLANSpec        `json:"vlan,omitempty"`
+	Options     *OptionsSpec     `json:"options,omitempty"`
+	Impair      *ImpairmentsSpec `json:"impair,omitempty"`
+	Down        *bool            `json:"down,omitempty"`
+	Description *string          `json:"description,omitempty"`
 }

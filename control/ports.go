@@ -100,7 +100,7 @@ func portConfig(spec api.PortSpec) (vswitch.PortConfig, error) {
 	if cfg.VLAN, err = vlanPolicy(spec.VLAN, nil); err != nil {
 		return cfg, err
 	}
-	return cfg, applyChange(&cfg, api.PortChange{Options: spec.Options, Down: &spec.Down, Description: &spec.Description})
+	return cfg, applyChange(&cfg, api.PortChange{Options: spec.Options, Impair: spec.Impair, Down: &spec.Down, Description: &spec.Description})
 }
 
 // applyChange replaces what change names.
@@ -114,6 +114,11 @@ func applyChange(cfg *vswitch.PortConfig, change api.PortChange) error {
 	}
 	if change.Options != nil {
 		if err := applyOptions(&cfg.Options, *change.Options); err != nil {
+			return err
+		}
+	}
+	if change.Impair != nil {
+		if err := applyImpairments(&cfg.Impair, *change.Impair); err != nil {
 			return err
 		}
 	}
@@ -209,6 +214,7 @@ func shownPort(p vswitch.PortInfo) api.Port {
 			MaxMACs:      o.MaxMACs,
 			PassReserved: passReserved(o.PassReserved),
 		},
+		Impair:      shownImpairments(p.Impair),
 		Description: p.Description,
 
 		Container: p.Attach.Container,

@@ -90,6 +90,7 @@ func portDiff(have vswitch.PortInfo, want vswitch.PortConfig) []string {
 		d.add("vlan", have.VLAN.String(), want.VLAN.String())
 	}
 	d = append(d, optionsDiff(have.Options, want.Options)...)
+	d = append(d, impairmentsDiff(have.Impair, want.Impair)...)
 	d.add("down", have.Down, want.Down)
 	d.add("description", fmt.Sprintf("%q", have.Description), fmt.Sprintf("%q", want.Description))
 	return d

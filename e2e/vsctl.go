@@ -40,6 +40,7 @@ type Counters struct {
 	RxBytes  uint64            `json:"rx_bytes"`
 	TxFrames uint64            `json:"tx_frames"`
 	TxBytes  uint64            `json:"tx_bytes"`
+	Notices  map[string]uint64 `json:"notices"`
 	Drops    map[string]uint64 `json:"drops"`
 }
 

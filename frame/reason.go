@@ -4,7 +4,7 @@ package frame
 type Reason uint8
 
 // Reasons at ingress concern the frame, those at egress one copy of it.
-// [PortDown] and [CVLANNotAllowed] occur at both.
+// [PortDown], [CVLANNotAllowed] and those of impaired lines occur at both.
 const (
 	Pass Reason = iota
 
@@ -33,6 +33,9 @@ const (
 	TooBig           // longer than the egress can carry
 	TxFull           // the egress queue is full
 	TxError          // any other refusal by the kernel
+
+	ImpairLoss  // lost on an impaired line, by chance
+	ImpairQueue // the queue of an impaired line is full
 
 	NumReasons = iota
 )
@@ -63,6 +66,8 @@ var reasonNames = [NumReasons]string{
 	TooBig:           "too-big",
 	TxFull:           "tx-full",
 	TxError:          "tx-error",
+	ImpairLoss:       "impair-loss",
+	ImpairQueue:      "impair-queue",
 }
 
 // String returns the name under which the drop is counted.

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/vswitch/vswitch/impair"
 	"github.com/vswitch/vswitch/port"
 	"github.com/vswitch/vswitch/vlan"
 )
@@ -29,6 +30,7 @@ type PortConfig struct {
 	Attach       port.Config
 	VLAN         vlan.Policy
 	Options      Options
+	Impair       Impairments
 	Down         bool // taken down by an administrator
 	Description  string
 }
@@ -44,6 +46,19 @@ type Options struct {
 	Sticky       bool      // what is learned here does not move away
 	MaxMACs      int       // dynamic entries at the most; 0: no limit of its own
 	PassReserved *Reserved // nil: the switch's
+}
+
+// Impairments say what the two directions of a port's line do to frames.
+type Impairments struct {
+	Egress  impair.Config // to the station
+	Ingress impair.Config // from it
+}
+
+func (i *Impairments) of(d way) *impair.Config {
+	if d == egress {
+		return &i.Egress
+	}
+	return &i.Ingress
 }
 
 // State is whether a port takes part.

@@ -22,11 +22,13 @@ type Notice uint8
 const (
 	MoveRefused Notice = iota // a station was seen here, but its entry may not move
 	MACLimit                  // an address was not learned, because the port holds its limit
+	Duplicated                // an impaired line made two frames of one
+	Corrupted                 // an impaired line turned over one bit
 
 	NumNotices = iota
 )
 
-var noticeNames = [NumNotices]string{MoveRefused: "move-refused", MACLimit: "mac-limit"}
+var noticeNames = [NumNotices]string{MoveRefused: "move-refused", MACLimit: "mac-limit", Duplicated: "impair-duplicate", Corrupted: "impair-corrupt"}
 
 // String returns the name under which it is counted.
 func (n Notice) String() string { return noticeNames[n] }

@@ -128,13 +128,18 @@ func (w *worker) emit(in, out *view, a *admitted) {
 			return
 		}
 	}
+	w.work += a.work
+	w.queue(l, out, a.Frame, tag)
+}
+
+// queue queues a copy for the end of the batch.
+func (w *worker) queue(l *lane, out *view, f *frame.Frame, tag frame.Tag) {
 	if l.n == 0 {
 		l.out = out
 		w.dirty = append(w.dirty, l)
 	}
-	l.copies[l.n] = port.Copy{Frame: a.Frame, Tag: tag}
+	l.copies[l.n] = port.Copy{Frame: f, Tag: tag}
 	l.n++
-	w.work += a.work
 	if l.n == len(l.copies) {
 		w.transmit(l)
 	}
@@ -155,6 +160,8 @@ func (w *worker) examine(in, out *view, l *lane, a *admitted) (tag frame.Tag, qu
 	case r != frame.Pass:
 	case w.work >= w.limit:
 		r = frame.TxFull
+	case out.lines[egress] != nil:
+		w.carry(out.core, out.lines[egress], egress, a.Frame, tag)
 	case out.peer != nil:
 		r = w.cross(l, out, a.Frame, tag)
 	case a.IsGSO() && a.Tunnelled():

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/vswitch/vswitch/fdb"
+	"github.com/vswitch/vswitch/impair"
 	"github.com/vswitch/vswitch/port"
 )
 
@@ -41,6 +42,7 @@ type Engine struct {
 	host    Host
 	log     *slog.Logger
 	clock   func() fdb.Time
+	nano    func() impair.Time
 	workers []*worker
 	events  bus
 
@@ -91,7 +93,6 @@ func NewEngine(cfg Config) (*Engine, error) {
 	e := &Engine{
 		host:     cfg.Host,
 		log:      cfg.Log,
-		clock:    clockFrom(time.Now()),
 		switches: make(map[string]*Switch),
 		watched:  make(map[port.Key]map[*Port]bool),
 		news:     make(chan struct{}, 1),
@@ -101,6 +102,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 		boosts:   make(map[*Port]*boost),
 		heat:     make(chan struct{}, 1),
 	}
+	e.clock, e.nano = clocksFrom(time.Now())
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
@@ -159,7 +161,7 @@ func (e *Engine) Close(ctx context.Context) error {
 }
 
 func (e *Engine) workerConfig(spin time.Duration) workerConfig {
-	cfg := workerConfig{clock: e.clock, lost: e.deviceGone, hot: e.portHot, spin: spin}
+	cfg := workerConfig{clock: e.clock, nano: e.nano, lost: e.deviceGone, hot: e.portHot, spin: spin}
 	if e.rings > 0 {
 		cfg.heat = max(e.ringRate*heatTime/1000, 1)
 	}

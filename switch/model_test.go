@@ -386,6 +386,16 @@ func (r modelRandom) wire() []byte {
 	return b
 }
 
+// modelConfigurations is how many configurations the model is tried with; with
+// 200 frames each they are a million pairs. One goroutine has no races: with the
+// detector there are fewer, and make test runs the million without it.
+func modelConfigurations() int {
+	if racing {
+		return 500
+	}
+	return 5000
+}
+
 // TestDecisionAgainstPlainModel holds the decision against the model, on a
 // million random pairs of configuration and frame. VSWITCH_MODEL_SEED repeats
 // a run.
@@ -406,7 +416,7 @@ func TestDecisionAgainstPlainModel(t *testing.T) {
 	// Room for all stations there are, and small, as each change sweeps it.
 	b.must(b.SetSwitch(context.Background(), "sw0", func(s *Settings) error { s.FDBSize = 256; return nil }))
 	sw, _ := b.find("sw0")
-	for n := range modelConfigurations {
+	for n := range modelConfigurations() {
 		m := b.configure(r, ports)
 		before := allCounters(sw)
 		at := before

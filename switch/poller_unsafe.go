@@ -4,21 +4,29 @@ package vswitch
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"syscall"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vswitch/vswitch/impair"
 )
 
-// wakeSlot marks the event of the descriptor that wakes the worker.
-const wakeSlot = -1
+// What wakes the worker beside its devices.
+const (
+	wakeSlot  = -1 // the eventfd
+	timerSlot = -2 // the timer
+)
 
 // poller waits for devices to have frames, with epoll(7).
 type poller struct {
 	fd     int
 	waker  int // an eventfd
+	timer  int // a timerfd
+	armed  impair.Time
 	events [64]unix.EpollEvent
 	spin   spin
 	look   func() int // ready, without sleeping
@@ -34,13 +42,30 @@ func newPoller(most time.Duration) (*poller, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("create an eventfd: %w", err)
 	}
-	p := &poller{fd: fd, waker: waker, spin: spin{most: most}}
+	timer, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
+	if err != nil {
+		unix.Close(fd)
+		unix.Close(waker)
+		return nil, fmt.Errorf("create a timer: %w", err)
+	}
+	p := &poller{fd: fd, waker: waker, timer: timer, spin: spin{most: most}}
 	p.look = func() int { return p.ready(0) }
-	if err := p.add(waker, wakeSlot); err != nil {
+	if err := errors.Join(p.add(waker, wakeSlot), p.add(timer, timerSlot)); err != nil {
 		p.close()
 		return nil, err
 	}
 	return p, nil
+}
+
+// arm makes wait return at a time, as now's clock has it. It takes the place of
+// what was said before.
+func (p *poller) arm(at impair.Time, now func() impair.Time) {
+	if at == p.armed {
+		return
+	}
+	p.armed = at
+	in := max(time.Duration(at-now()), 1) // 0 would be never
+	unix.TimerfdSettime(p.timer, 0, &unix.ItimerSpec{Value: unix.NsecToTimespec(int64(in))}, nil)
 }
 
 func (p *poller) add(fd, slot int) error {
@@ -75,13 +100,22 @@ func (p *poller) wait(timeout int, ready func(slot int, alone bool)) {
 	}
 	for i := range n {
 		slot := int(p.events[i].Fd)
-		if slot == wakeSlot {
-			var count [8]byte
-			unix.Read(p.waker, count[:])
-			continue
+		switch slot {
+		case wakeSlot:
+			drain(p.waker)
+		case timerSlot:
+			drain(p.timer)
+			p.armed = 0
+		default:
+			ready(slot, n == 1)
 		}
-		ready(slot, n == 1)
 	}
+}
+
+// drain takes the count of an eventfd or a timerfd, which then polls unready.
+func drain(fd int) {
+	var count [8]byte
+	unix.Read(fd, count[:])
 }
 
 // await waits for events, first without sleeping, if that is worth it.
@@ -121,4 +155,5 @@ func (p *poller) ready(timeout int) int {
 func (p *poller) close() {
 	unix.Close(p.fd)
 	unix.Close(p.waker)
+	unix.Close(p.timer)
 }

@@ -33,6 +33,7 @@ type Port struct {
 	status    port.Status // as it was last asked for
 	peer      *Port       // of a patch
 	worker    *worker     // that receives from the device
+	lines     [ways]*line // nil: not impaired
 	state     State
 	reason    string
 	watching  []port.Key // under which Engine.watched has it
@@ -53,6 +54,11 @@ func (c *PortConfig) check() error {
 	}
 	if err := c.VLAN.Validate(); err != nil {
 		return &Error{Invalid, err.Error()}
+	}
+	for d, name := range wayNames {
+		if err := c.Impair.of(way(d)).Validate(); err != nil {
+			return errorf(Invalid, "impairment at %s: %v", name, err)
+		}
 	}
 	if c.Options.MaxMACs < 0 {
 		return errorf(Invalid, "a limit of %d addresses is not possible: give 1 or more, or 0 for no limit", c.Options.MaxMACs)
@@ -132,6 +138,7 @@ func (e *Engine) newPort(sw *Switch, cfg PortConfig) (*Port, error) {
 	}
 	p := &Port{sw: sw, id: fdb.PortID(id), cfg: cfg, state: Up}
 	p.core = newCore(sw, p.id, cfg.Name, len(e.workers))
+	p.lines = e.linesOf(p, [ways]*line{})
 	return p, nil
 }
 
@@ -154,7 +161,7 @@ func (e *Engine) attach(all ...*hold) {
 			h.err = translate(h.a.SetCarrier(false))
 		}
 		if h.err == nil {
-			w := e.workers[int(h.p.id)%len(e.workers)]
+			w := e.workerOf(h.p.id)
 			tasks[w] = append(tasks[w], h)
 			status[h] = h.a.Status()
 		}
@@ -252,6 +259,7 @@ func (p *Port) view(e *Engine, sw *Switch) *view {
 		hairpin:  o.Hairpin,
 		isolated: o.Isolated,
 		pass:     sw.settings.PassReserved,
+		lines:    p.lines,
 	}
 	if o.PassReserved != nil {
 		v.pass = *o.PassReserved
@@ -314,6 +322,7 @@ func (e *Engine) SetPort(ctx context.Context, swName, name string, raise bool, c
 	old := p.cfg
 	e.mu.Lock()
 	p.cfg = next
+	p.lines = e.linesOf(p, p.lines)
 	e.mu.Unlock()
 	if was := limits(&old); was != limits(&next) {
 		p.sw.table.SetPort(p.id, limits(&next))

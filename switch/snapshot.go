@@ -38,6 +38,14 @@ func newCore(sw *Switch, id fdb.PortID, name string, workers int) *core {
 	return c
 }
 
+// view returns the port as it stands, and nil when it was deleted.
+func (c *core) view() *view {
+	if v := c.sw.snapshot.Load().view(c.id); v != nil && v.core == c {
+		return v
+	}
+	return nil
+}
+
 // view is a port as a snapshot has it. It never changes.
 type view struct {
 	*core
@@ -53,6 +61,7 @@ type view struct {
 	tagRoom  int         // octets of tags on top
 	device   port.Device // nil: a patch, or nothing is attached
 	peer     *core       // of a patch
+	lines    [ways]*line // nil: not impaired
 	policy   vlan.Policy
 }
 
@@ -60,7 +69,7 @@ type view struct {
 func (v *view) settle() {
 	v.lanes = v.core.lanes
 	p := &v.policy
-	if v.up && v.peer == nil && p.Mode == vlan.Access && p.PriorityTags == vlan.Never {
+	if v.up && v.peer == nil && v.lines[egress] == nil && p.Mode == vlan.Access && p.PriorityTags == vlan.Never {
 		v.plain = p.VLAN
 	}
 }

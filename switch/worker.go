@@ -9,6 +9,7 @@ import (
 
 	"github.com/vswitch/vswitch/fdb"
 	"github.com/vswitch/vswitch/frame"
+	"github.com/vswitch/vswitch/impair"
 	"github.com/vswitch/vswitch/port"
 )
 
@@ -76,14 +77,16 @@ type worker struct {
 	group [together]admitted // that are decided about
 
 	deferred [maxDeferred]station
-	waiting  int // in deferred
+	late     int // in deferred
 
 	segments *segmenter
+	transit
 }
 
 // workerConfig is what a worker gets from its owner. Its functions never wait.
 type workerConfig struct {
 	clock func() fdb.Time
+	nano  func() impair.Time
 	lost  func(*core) // told that a device is gone
 	hot   func(*core) // told that a device is worth a boost
 	heat  int         // small frames in [heatTime] that make it so; 0: nothing does
@@ -125,7 +128,7 @@ func newWorker(index int, cfg workerConfig) (*worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("worker %d: %w", index, err)
 	}
-	return &worker{index: index, workerConfig: cfg, poll: p, io: port.NewIO(), segments: newSegmenter()}, nil
+	return &worker{index: index, workerConfig: cfg, poll: p, io: port.NewIO(), segments: newSegmenter(), transit: transit{wheel: new(wheel)}}, nil
 }
 
 // run works until a task stops it.
@@ -138,7 +141,7 @@ func (w *worker) run() {
 	defer w.io.Close()
 	for !w.stopped {
 		timeout := -1
-		if w.waiting > 0 {
+		if w.late > 0 {
 			timeout = 1
 		}
 		w.poll.wait(timeout, w.serve)
@@ -150,8 +153,11 @@ func (w *worker) run() {
 // betweenBatches does what waited for the end of a batch. It comes after each:
 // a request waits for one batch, however many devices have frames.
 func (w *worker) betweenBatches() {
-	if w.waiting > 0 {
+	if w.late > 0 {
 		w.learnDeferred()
+	}
+	if w.wheel.n > 0 || w.handed.Load() != nil {
+		w.arrivals()
 	}
 	if w.tasks.Load() != nil {
 		w.runTasks()
@@ -178,7 +184,7 @@ func (w *worker) runTasks() {
 		// A station that waits may belong to a port that this task takes
 		// away; what could not be learned by now is learned from its next
 		// frame.
-		w.waiting = 0
+		w.late = 0
 		t.fn()
 		close(t.done)
 	}
@@ -328,8 +334,12 @@ func (w *worker) take(c *core, frames []frame.Frame) {
 		if in == nil || in.core != c {
 			return // deleted meanwhile
 		}
-		w.now = w.clock()
-		frames = frames[w.batch(sn, in, frames):]
+		w.now, w.begun = w.clock(), 0
+		if in.lines[ingress] == nil {
+			frames = frames[w.batch(sn, in, frames):]
+		} else {
+			frames = frames[w.carryIn(in, frames):]
+		}
 		w.betweenBatches()
 	}
 }
@@ -417,6 +427,10 @@ func (w *worker) arrive() {
 		l := in.lanes[w.index]
 		bump(&l.rxFrames, 1)
 		bump(&l.rxBytes, uint64(c.frame.Len()))
+		if ln := in.lines[ingress]; ln != nil {
+			w.carry(in.core, ln, ingress, &c.frame, 0)
+			continue
+		}
 		var a admitted
 		a.reason = a.admit(sn, in, &c.frame)
 		w.forward(sn, in, &a)
@@ -429,22 +443,23 @@ func (w *worker) arrive() {
 // learnLater keeps a station until the table is free. When too many wait, it
 // is learned from its next frame.
 func (w *worker) learnLater(in *view, src fdb.Station) {
-	if w.waiting < len(w.deferred) {
-		w.deferred[w.waiting] = station{in, src}
-		w.waiting++
+	if w.late < len(w.deferred) {
+		w.deferred[w.late] = station{in, src}
+		w.late++
 	}
 }
 
 // learnDeferred learns the stations that wait, as far as the table lets it.
 func (w *worker) learnDeferred() {
-	n := w.waiting
-	w.waiting = 0
+	n := w.late
+	w.late = 0
 	for _, s := range w.deferred[:n] {
 		w.learned(s.in, s.Station, s.in.sw.table.Learn(s.Station, s.in.id, w.now))
 	}
 }
 
-// clockFrom returns a clock that counts milliseconds from 1.
-func clockFrom(start time.Time) func() fdb.Time {
-	return func() fdb.Time { return fdb.Time(time.Since(start).Milliseconds() + 1) }
+// clocksFrom returns clocks that count milliseconds and nanoseconds, from 1.
+func clocksFrom(start time.Time) (func() fdb.Time, func() impair.Time) {
+	return func() fdb.Time { return fdb.Time(time.Since(start).Milliseconds() + 1) },
+		func() impair.Time { return impair.Time(time.Since(start) + 1) }
 }

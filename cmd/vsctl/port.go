@@ -13,7 +13,7 @@ import (
 
 func (a *app) portCommand() *cobra.Command {
 	c := a.group(&cobra.Command{Use: "port", Short: "Ports: what hangs on a switch, and how"})
-	c.AddCommand(a.portAdd(), a.portSet(), a.portDel(), a.portList(), a.portShow())
+	c.AddCommand(a.portAdd(), a.portSet(), a.portImpair(), a.portDel(), a.portList(), a.portShow())
 	return c
 }
 
@@ -264,6 +264,7 @@ func writePort(w io.Writer, p *api.Port) error {
 	f.add("attached", p.Where())
 	f.add("vlan", &p.VLAN)
 	f.add("options", optionWords(p.Options))
+	f.add("impaired", p.Impair.String())
 	f.add("description", p.Description)
 	device := p.Device
 	if p.Ifindex != 0 {
