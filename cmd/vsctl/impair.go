@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vswitch/vswitch/api"
+	"github.com/vswitch/vswitch/internal/document"
 )
 
 func (a *app) portImpair() *cobra.Command {
@@ -63,7 +64,7 @@ func parseImpairment(args []string) (*api.ImpairmentSpec, error) {
 	}
 	for _, arg := range args {
 		for _, w := range api.ImpairmentWords {
-			if d := distance(w.Name, arg); d > 0 && d <= len(w.Name)/3 {
+			if d := document.Distance(w.Name, arg); d > 0 && d <= len(w.Name)/3 {
 				return nil, usage("%q is nothing that a line does to frames: did you mean %s?", arg, w.Name)
 			}
 		}

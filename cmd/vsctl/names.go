@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vswitch/vswitch/api"
+	"github.com/vswitch/vswitch/internal/document"
 )
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$`)
@@ -67,7 +68,7 @@ func (a *app) suggest(ctx context.Context, err error, want portName) error {
 		switch {
 		case p.Name == want.port:
 			elsewhere = append(elsewhere, p.FullName())
-		case p.Switch == want.sw && distance(p.Name, want.port) <= 1+len(want.port)/3:
+		case p.Switch == want.sw && document.Distance(p.Name, want.port) <= 1+len(want.port)/3:
 			near = append(near, p.FullName())
 		}
 	}
@@ -78,28 +79,6 @@ func (a *app) suggest(ctx context.Context, err error, want portName) error {
 		return err
 	}
 	return api.Errorf(e.Code, "%s; did you mean %s?", e.Message, strings.Join(near, " or "))
-}
-
-// distance is how many characters must be put in, taken away or replaced to
-// make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // completeSwitch and completePort offer the names that stand.

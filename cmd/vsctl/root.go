@@ -16,6 +16,7 @@ import (
 
 	"github.com/vswitch/vswitch/api"
 	"github.com/vswitch/vswitch/api/client"
+	"github.com/vswitch/vswitch/internal/document"
 )
 
 // Exit codes; scripts rely on them.
@@ -179,7 +180,7 @@ func suggestFlag(c *cobra.Command, err *pflag.NotExistError) error {
 	word := err.GetSpecifiedName()
 	var near []string
 	c.Flags().VisitAll(func(f *pflag.Flag) {
-		if len(word) > 1 && distance(f.Name, word) <= 1+len(word)/4 {
+		if len(word) > 1 && document.Distance(f.Name, word) <= 1+len(word)/4 {
 			near = append(near, "--"+f.Name)
 		}
 	})

@@ -129,19 +129,6 @@ func TestBriefNumbersFitFiveCharacters(t *testing.T) {
 	}
 }
 
-func TestDistance(t *testing.T) {
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{
-		{"", "", 0}, {"p1", "p1", 0}, {"p1", "p2", 1}, {"p1", "p10", 1}, {"abc", "", 3}, {"kitten", "sitting", 3},
-	} {
-		if got := distance(c.a, c.b); got != c.want {
-			t.Errorf("distance(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
-		}
-	}
-}
-
 // What parsePort takes, it gives back alike, in two parts that are names.
 func FuzzPortName(f *testing.F) {
 	for _, seed := range []string{"p1", "sw0/p1", "a/b/c", "/", "sw0/", "/p1", "", ".", "-x", "a b", "é", "p\x00", strings.Repeat("x", 33)} {

@@ -1,0 +1,287 @@
+package document
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+)
+
+// What a file may have. People write less; who writes more means harm.
+const (
+	maxSize  = 4 << 20 // octets
+	maxDepth = 64      // of nesting
+	maxNodes = 1 << 18 // aliases counted as often as they are used
+)
+
+// Document is a file that was read.
+type Document struct {
+	name     string
+	lines    []string
+	root     *Node // nil: there is none, or it cannot be read
+	problems []Problem
+}
+
+// Kind is what a [Node] is.
+type Kind uint8
+
+// The kinds of nodes.
+const (
+	Null Kind = iota
+	Scalar
+	Sequence
+	Mapping
+)
+
+func (k Kind) String() string {
+	return [...]string{"nothing", "a value", "a list", "a mapping"}[k]
+}
+
+// Node is a part of a document, with aliases and merges resolved.
+type Node struct {
+	Place
+	Kind    Kind
+	Text    string  // of a scalar, without quotes
+	Items   []*Node // of a sequence
+	Entries []Entry // of a mapping, in the order of the file
+}
+
+// Entry is a key of a mapping, and its value.
+type Entry struct {
+	Place // of the key
+	Key   string
+	Value *Node
+}
+
+// Parse reads a file. What is wrong with it, [Document.Err] says.
+func Parse(name string, text []byte) *Document {
+	d := &Document{name: name, lines: strings.Split(string(text), "\n")}
+	switch {
+	case len(text) > maxSize:
+		d.lines = nil
+		d.Reject(Place{}, "the file has %d octets, and %d are the most", len(text), maxSize)
+		return d
+	case !utf8.Valid(text):
+		d.Reject(Place{}, "the file is not UTF-8 text: is it a YAML file?")
+		return d
+	}
+	if deep := tooDeep(d.lines); deep != (Place{}) {
+		d.Reject(deep, "nested deeper than %d", maxDepth)
+		return d
+	}
+	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
+	if err != nil {
+		d.rejectSyntax(err)
+		return d
+	}
+	var bodies []ast.Node
+	for _, doc := range file.Docs {
+		if doc.Body != nil {
+			bodies = append(bodies, doc.Body)
+		}
+	}
+	if len(bodies) == 0 {
+		return d
+	}
+	if len(bodies) > 1 {
+		d.Reject(placeOf(bodies[1].GetToken()), "a second document begins here: one file is one document")
+		return d
+	}
+	r := &reader{d: d, anchors: make(map[string]ast.Node)}
+	d.root = r.read(bodies[0], 0)
+	return d
+}
+
+// tooDeep finds brackets, or lists in lists on one line, that are nested much
+// deeper than maxDepth, before a parser recurses into them. Those in quotes count
+// as well, which is no harm.
+func tooDeep(lines []string) Place {
+	depth := 0
+	for i, line := range lines {
+		if strings.Count(line, "- ")+strings.Count(line, "? ")+strings.Count(line, ": ") > 64*maxDepth {
+			return Place{i + 1, 1, 1}
+		}
+		for j, r := range line {
+			switch r {
+			case '[', '{':
+				if depth++; depth > 4*maxDepth {
+					return Place{i + 1, utf8.RuneCountInString(line[:j]) + 1, 1}
+				}
+			case ']', '}':
+				depth = max(depth-1, 0)
+			}
+		}
+	}
+	return Place{}
+}
+
+func (d *Document) rejectSyntax(err error) {
+	var syntax *yaml.SyntaxError
+	if errors.As(err, &syntax) {
+		d.Reject(placeOf(syntax.Token), "%s", syntax.Message)
+		return
+	}
+	message, _, _ := strings.Cut(err.Error(), "\n")
+	d.Reject(Place{}, "%s", message)
+}
+
+// placeOf returns where a token stands.
+func placeOf(t *token.Token) Place {
+	if t == nil || t.Position == nil {
+		return Place{}
+	}
+	width := utf8.RuneCountInString(strings.TrimSpace(t.Origin))
+	if first, _, more := strings.Cut(strings.TrimSpace(t.Origin), "\n"); more {
+		width = utf8.RuneCountInString(first)
+	}
+	return Place{Line: t.Position.Line, Column: t.Position.Column, Width: max(width, 1)}
+}
+
+// reader makes Nodes of what the parser has found.
+type reader struct {
+	d       *Document
+	anchors map[string]ast.Node
+	open    []ast.Node // aliases that are being read
+	nodes   int
+	full    bool // too many; said once
+}
+
+// read returns a node, and never nil.
+func (r *reader) read(n ast.Node, depth int) *Node {
+	if n == nil {
+		return &Node{}
+	}
+	at := placeOf(n.GetToken())
+	r.nodes++
+	switch {
+	case r.full:
+		return &Node{Place: at}
+	case r.nodes > maxNodes:
+		r.full = true
+		r.d.Reject(at, "the file has more than %d parts, aliases counted as often as they are used", maxNodes)
+		return &Node{Place: at}
+	case depth > maxDepth:
+		r.d.Reject(at, "nested deeper than %d", maxDepth)
+		return &Node{Place: at}
+	}
+	switch n := n.(type) {
+	case *ast.NullNode:
+		return &Node{Place: at}
+	case *ast.AnchorNode:
+		r.anchors[n.Name.GetToken().Value] = n.Value
+		return r.read(n.Value, depth)
+	case *ast.AliasNode:
+		return r.alias(n, at, depth)
+	case *ast.TagNode:
+		return r.read(n.Value, depth)
+	case *ast.LiteralNode:
+		return &Node{Place: at, Kind: Scalar, Text: n.Value.Value}
+	case *ast.StringNode:
+		return &Node{Place: at, Kind: Scalar, Text: n.Value}
+	case ast.ScalarNode: // of other types: as it is written
+		return &Node{Place: at, Kind: Scalar, Text: n.GetToken().Value}
+	case *ast.SequenceNode:
+		s := &Node{Place: at, Kind: Sequence}
+		for _, item := range n.Values {
+			s.Items = append(s.Items, r.read(item, depth+1))
+		}
+		return s
+	case *ast.MappingNode:
+		return r.mapping(n.Values, at, depth)
+	case *ast.MappingValueNode:
+		return r.mapping([]*ast.MappingValueNode{n}, placeOf(n.Key.GetToken()), depth)
+	}
+	r.d.Reject(at, "%s is not understood here", strings.ToLower(n.Type().YAMLName()))
+	return &Node{Place: at}
+}
+
+func (r *reader) alias(n *ast.AliasNode, at Place, depth int) *Node {
+	name := n.Value.GetToken().Value
+	target, ok := r.anchors[name]
+	if !ok {
+		r.d.Reject(at, "no anchor &%s stands before this alias", name)
+		return &Node{Place: at}
+	}
+	for _, open := range r.open {
+		if open == target {
+			r.d.Reject(at, "the alias *%s is a part of itself", name)
+			return &Node{Place: at}
+		}
+	}
+	r.open = append(r.open, target)
+	defer func() { r.open = r.open[:len(r.open)-1] }()
+	return r.read(target, depth)
+}
+
+func (r *reader) mapping(values []*ast.MappingValueNode, at Place, depth int) *Node {
+	m := &Node{Place: at, Kind: Mapping}
+	var merged []*Node
+	for _, v := range values {
+		place := placeOf(v.Key.GetToken())
+		if v.Key.IsMergeKey() {
+			merged = append(merged, r.merges(r.read(v.Value, depth+1))...)
+			continue
+		}
+		key := r.read(v.Key, depth+1)
+		if key.Kind == Sequence || key.Kind == Mapping {
+			r.d.Reject(place, "a key is a word")
+			continue
+		}
+		if first := m.entry(key.Text); first != nil {
+			r.d.Reject(place, "%q stands twice: first in line %d", key.Text, first.Line)
+			continue
+		}
+		m.Entries = append(m.Entries, Entry{place, key.Text, r.read(v.Value, depth+1)})
+	}
+	// What the mapping says itself has the last word, and then what is merged
+	// first.
+	for _, from := range merged {
+		for _, e := range from.Entries {
+			if m.entry(e.Key) == nil {
+				m.Entries = append(m.Entries, e)
+			}
+		}
+	}
+	return m
+}
+
+// merges returns the mappings that a merge key names.
+func (r *reader) merges(n *Node) (all []*Node) {
+	switch n.Kind {
+	case Mapping:
+		return []*Node{n}
+	case Sequence:
+		for _, item := range n.Items {
+			all = append(all, r.merges(item)...)
+		}
+		return all
+	case Null:
+		return nil
+	}
+	r.d.Reject(n.Place, "<< takes a mapping, or a list of them")
+	return nil
+}
+
+// entry returns the entry of a key; nil: there is none.
+func (n *Node) entry(key string) *Entry {
+	for i := range n.Entries {
+		if n.Entries[i].Key == key {
+			return &n.Entries[i]
+		}
+	}
+	return nil
+}
+
+// Wrong notes that the node is not what belongs here.
+func (d *Document) Wrong(n *Node, want string) {
+	have := n.Kind.String()
+	if n.Kind == Scalar {
+		have = fmt.Sprintf("%q", n.Text)
+	}
+	d.Reject(n.Place, "%s stands here, and not %s", have, want)
+}
