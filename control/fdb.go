@@ -10,6 +10,7 @@ import (
 	"github.com/vswitch/vswitch/api"
 	"github.com/vswitch/vswitch/fdb"
 	"github.com/vswitch/vswitch/frame"
+	"github.com/vswitch/vswitch/internal/terms"
 	"github.com/vswitch/vswitch/vlan"
 
 	vswitch "github.com/vswitch/vswitch/switch"
@@ -150,7 +151,7 @@ func (s *Server) flushFDB(ctx context.Context, r *http.Request, body []byte) (an
 	var vid vlan.ID
 	if spec.VLAN != 0 {
 		var err error
-		if vid, err = vlanID(spec.VLAN); err != nil {
+		if vid, err = terms.VLANID(spec.VLAN); err != nil {
 			return answer{}, err
 		}
 	}
@@ -185,7 +186,7 @@ func (s *Server) fdbStats(_ context.Context, r *http.Request, _ []byte) (answer,
 
 // station reads what names an entry.
 func station(vid int, mac string) (vlan.ID, frame.MAC, error) {
-	id, err := vlanID(vid)
+	id, err := terms.VLANID(vid)
 	if err != nil {
 		return 0, frame.MAC{}, err
 	}

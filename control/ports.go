@@ -9,6 +9,7 @@ import (
 
 	"github.com/vswitch/vswitch/api"
 	"github.com/vswitch/vswitch/frame"
+	"github.com/vswitch/vswitch/internal/terms"
 	"github.com/vswitch/vswitch/port"
 
 	vswitch "github.com/vswitch/vswitch/switch"
@@ -97,7 +98,7 @@ func portConfig(spec api.PortSpec) (vswitch.PortConfig, error) {
 		return cfg, err
 	}
 	cfg.Attach = attach
-	if cfg.VLAN, err = vlanPolicy(spec.VLAN, nil); err != nil {
+	if cfg.VLAN, err = terms.Policy(spec.VLAN, nil); err != nil {
 		return cfg, err
 	}
 	return cfg, applyChange(&cfg, api.PortChange{Options: spec.Options, Impair: spec.Impair, Down: &spec.Down, Description: &spec.Description})
@@ -106,7 +107,7 @@ func portConfig(spec api.PortSpec) (vswitch.PortConfig, error) {
 // applyChange replaces what change names.
 func applyChange(cfg *vswitch.PortConfig, change api.PortChange) error {
 	if change.VLAN != nil {
-		policy, err := vlanPolicy(change.VLAN, &cfg.VLAN)
+		policy, err := terms.Policy(change.VLAN, &cfg.VLAN)
 		if err != nil {
 			return err
 		}
@@ -175,9 +176,9 @@ func applyOptions(o *vswitch.Options, spec api.OptionsSpec) error {
 	if p := spec.PassReserved; p != nil {
 		o.PassReserved = nil
 		if *p != api.PassAsSwitch {
-			set, err := vswitch.ParseReserved(*p)
+			set, err := frame.ParseReservedSet(*p)
 			if err != nil {
-				return err
+				return api.Errorf(api.Invalid, "%v", err)
 			}
 			o.PassReserved = &set
 		}
@@ -252,7 +253,7 @@ func shownCounters(c *vswitch.Counters) api.Counters {
 	return shown
 }
 
-func passReserved(r *vswitch.Reserved) string {
+func passReserved(r *frame.ReservedSet) string {
 	if r == nil {
 		return api.PassAsSwitch
 	}

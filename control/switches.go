@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vswitch/vswitch/api"
+	"github.com/vswitch/vswitch/frame"
 
 	vswitch "github.com/vswitch/vswitch/switch"
 )
@@ -169,9 +170,9 @@ func applySettings(s *vswitch.Settings, spec api.SwitchSpec) error {
 		}
 	}
 	if spec.PassReserved != nil {
-		pass, err := vswitch.ParseReserved(*spec.PassReserved)
+		pass, err := frame.ParseReservedSet(*spec.PassReserved)
 		if err != nil {
-			return err
+			return api.Errorf(api.Invalid, "%v", err)
 		}
 		s.PassReserved = pass
 	}

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/vswitch/vswitch/frame"
 	"github.com/vswitch/vswitch/impair"
 	"github.com/vswitch/vswitch/port"
 	"github.com/vswitch/vswitch/vlan"
@@ -13,10 +14,10 @@ import (
 // Settings are the options of one switch. Its zero value is not the default:
 // see [DefaultSettings].
 type Settings struct {
-	Ageing       time.Duration // of dynamic entries; 0: never
-	FDBSize      int           // dynamic entries at the most
-	DropBPDU     bool          // drop 01:80:C2:00:00:00 instead of forwarding it
-	PassReserved Reserved      // for ports that have no list of their own
+	Ageing       time.Duration     // of dynamic entries; 0: never
+	FDBSize      int               // dynamic entries at the most
+	DropBPDU     bool              // drop 01:80:C2:00:00:00 instead of forwarding it
+	PassReserved frame.ReservedSet // for ports that have no list of their own
 }
 
 // DefaultSettings is what a switch gets that was asked for nothing special.
@@ -37,15 +38,15 @@ type PortConfig struct {
 
 // Options are a port's settings beside its VLAN policy.
 type Options struct {
-	NoFlood      bool      // withhold unknown unicast
-	NoMcastFlood bool      // withhold multicast
-	NoBcastFlood bool      // withhold broadcast
-	NoLearn      bool      // learn nothing here
-	Hairpin      bool      // send known unicast back where it came from
-	Isolated     bool      // nothing to other isolated ports
-	Sticky       bool      // what is learned here does not move away
-	MaxMACs      int       // dynamic entries at the most; 0: no limit of its own
-	PassReserved *Reserved // nil: the switch's
+	NoFlood      bool               // withhold unknown unicast
+	NoMcastFlood bool               // withhold multicast
+	NoBcastFlood bool               // withhold broadcast
+	NoLearn      bool               // learn nothing here
+	Hairpin      bool               // send known unicast back where it came from
+	Isolated     bool               // nothing to other isolated ports
+	Sticky       bool               // what is learned here does not move away
+	MaxMACs      int                // dynamic entries at the most; 0: no limit of its own
+	PassReserved *frame.ReservedSet // nil: the switch's
 }
 
 // Impairments say what the two directions of a port's line do to frames.

@@ -283,7 +283,7 @@ func TestForwarding(t *testing.T) {
 // TestReservedAddresses names the rows of "Reserved group addresses".
 func TestReservedAddresses(t *testing.T) {
 	group := func(x byte) frame.MAC { return frame.MAC{1, 0x80, 0xc2, 0, 0, x} }
-	lldp, all := Reserved(1<<0xe), ReservedAll
+	lldp, all := frame.ReservedSet(1<<0xe), frame.AllReserved
 	for _, c := range []struct {
 		name     string
 		settings func(*Settings)

@@ -78,25 +78,3 @@ func FuzzCheckName(f *testing.F) {
 		}
 	})
 }
-
-// FuzzParseReserved holds that what is read means what it is written as.
-func FuzzParseReserved(f *testing.F) {
-	for _, s := range []string{"all", "none", "lldp", "lldp,2,f", "0", "1", "all,2", "", ",", "LLDP , eapol", "10", "g", "lacp,2"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		set, err := ParseReserved(s)
-		if err != nil {
-			if set != 0 {
-				t.Errorf("%q: got %s with error %v", s, set, err)
-			}
-			return
-		}
-		if set.Passes(0) || set.Passes(1) {
-			t.Errorf("%q passes :00 or :01: %016b", s, set)
-		}
-		if again, err := ParseReserved(set.String()); err != nil || again != set {
-			t.Errorf("%q is %s, which reads as %s, %v", s, set, again, err)
-		}
-	})
-}

@@ -340,7 +340,7 @@ func (r modelRandom) port(name string) (*modelPort, PortConfig) {
 	o.NoFlood, o.NoMcastFlood, o.NoBcastFlood = p.noFlood, p.noMcast, p.noBcast
 	o.NoLearn, o.Hairpin, o.Isolated, cfg.Down = p.noLearn, p.hairpin, p.isolated, p.down
 	if r.flip(50) {
-		list := Reserved(r.Uint32()) & ReservedAll
+		list := frame.ReservedSet(r.Uint32()) & frame.AllReserved
 		o.PassReserved = &list
 		for x := 2; x < 16; x++ {
 			p.pass[x] = list.Passes(uint8(x))

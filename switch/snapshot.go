@@ -56,12 +56,12 @@ type view struct {
 	noLearn  bool
 	hairpin  bool
 	isolated bool
-	pass     Reserved    // of the addresses 01:80:C2:00:00:02 to 0F
-	limit    int         // octets of a frame without tags: MTU and header
-	tagRoom  int         // octets of tags on top
-	device   port.Device // nil: a patch, or nothing is attached
-	peer     *core       // of a patch
-	lines    [ways]*line // nil: not impaired
+	pass     frame.ReservedSet // of the addresses 01:80:C2:00:00:02 to 0F
+	limit    int               // octets of a frame without tags: MTU and header
+	tagRoom  int               // octets of tags on top
+	device   port.Device       // nil: a patch, or nothing is attached
+	peer     *core             // of a patch
+	lines    [ways]*line       // nil: not impaired
 	policy   vlan.Policy
 }
 

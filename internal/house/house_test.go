@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 	"lab":          {"api/client", "api"},
 
 	"control/controltest": {"control", "api", "switch", "port/porttest", "port", "fdb", "vlan", "frame"},
-	"control":             {"api", "switch", "port", "fdb", "vlan", "frame", "impair", "internal/ucred"},
+	"control":             {"api", "switch", "port", "fdb", "vlan", "frame", "impair", "internal/terms", "internal/ucred"},
 	"api/client":          {"api", "internal/ucred"},
 	"api":                 {},
 
@@ -44,6 +44,7 @@ var mayImport = map[string][]string{
 	"internal/netns":    {},
 	"internal/ucred":    {},
 	"internal/document": {},
+	"internal/terms":    {"api", "vlan", "frame", "impair"},
 	"internal/house":    {},
 
 	"bench": {"api/client", "api"},
