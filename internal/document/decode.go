@@ -3,6 +3,7 @@ package document
 import (
 	"encoding"
 	"fmt"
+	"maps"
 	"reflect"
 	"strconv"
 	"strings"
@@ -43,6 +44,23 @@ func (w *Where) Keys() (keys []string) {
 		keys = append(keys, k)
 	}
 	return keys
+}
+
+// Add makes the keys of another mapping stand here, where they do not yet.
+func (w *Where) Add(from *Where) {
+	keys := make(map[string]Place, len(w.keys)+len(from.keys))
+	maps.Copy(keys, from.keys)
+	maps.Copy(keys, w.keys)
+	w.keys = keys
+}
+
+// Without returns the places without those of some keys.
+func (w *Where) Without(keys ...string) *Where {
+	less := &Where{w.self, maps.Clone(w.keys)}
+	for _, k := range keys {
+		delete(less.keys, k)
+	}
+	return less
 }
 
 func (w *Where) stand(self Place, entries []Entry) {

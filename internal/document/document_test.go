@@ -194,13 +194,15 @@ func TestDidYouMean(t *testing.T) {
 		names []string
 		want  string
 	}{
-		{"sw3", []string{"sw1", "h1", "router"}, `; did you mean "sw1"?`},
+		{"sw3", []string{"sw1", "sw2", "router"}, `; did you mean "sw2"?`},
 		{"acces", []string{"access", "trunk"}, `; did you mean "access"?`},
 		{"trunck", []string{"access", "trunk"}, `; did you mean "trunk"?`},
 		{"acecss", []string{"access"}, `; did you mean "access"?`},
 		{"zzz", []string{"access"}, ""},
 		{"p", nil, ""},
-		{"h9", []string{"h1", "h2", "h3", "h4", "h5"}, ""},
+		{"h9", []string{"h1", "h2", "h3", "h4", "h5"}, `; did you mean "h5"?`},
+		{"sw3", []string{"sw2", "sw4"}, `; did you mean "sw2" or "sw4"?`},
+		{"x", []string{"y"}, ""},
 	} {
 		if got := DidYouMean(x.word, x.names); got != x.want {
 			t.Errorf("%s of %v: got %q, want %q", x.word, x.names, got, x.want)

@@ -34,10 +34,17 @@ func (e *Error) Error() string {
 		if i > 0 {
 			b.WriteString("\n")
 		}
+		if i == mostShown {
+			fmt.Fprintf(&b, "%s: and %d more problems", e.File, len(e.Problems)-i)
+			break
+		}
 		e.write(&b, p)
 	}
 	return b.String()
 }
+
+// mostShown is how many problems are shown: with more, it is one that counts.
+const mostShown = 40
 
 func (e *Error) write(b *strings.Builder, p Problem) {
 	if p.Line == 0 {

@@ -8,13 +8,16 @@ import (
 // DidYouMean returns `; did you mean "x"?` with the names that are most like a
 // word, and "" where none is.
 func DidYouMean(word string, names []string) string {
-	best := 1 + len(word)/3
+	limit := max(len(word)/3, min(len(word)-1, 1))
+	best := (limit + 1) << 16
 	var near []string
 	for _, name := range names {
-		switch d := Distance(word, name); {
+		// Of sw1 and sw2, the second is more like sw3.
+		d := Distance(word, name)<<16 + apart(word, name)
+		switch {
 		case d < best:
 			best, near = d, []string{name}
-		case d == best && d <= len(word)/2+1:
+		case d == best:
 			near = append(near, name)
 		}
 	}
@@ -23,6 +26,17 @@ func DidYouMean(word string, names []string) string {
 		return "" // more are no help
 	}
 	return `; did you mean "` + strings.Join(near, `" or "`) + `"?`
+}
+
+// apart is how far the characters of two words are from each other.
+func apart(a, b string) (sum int) {
+	if len(a) != len(b) {
+		return 1 << 12
+	}
+	for i := range len(a) {
+		sum += max(int(a[i])-int(b[i]), int(b[i])-int(a[i]))
+	}
+	return min(sum, 1<<12)
 }
 
 // Distance is how many characters must be put in, taken away, replaced or

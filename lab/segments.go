@@ -1,0 +1,84 @@
+package lab
+
+import (
+	"net/netip"
+
+	"github.com/vswitch/vswitch/frame"
+	"github.com/vswitch/vswitch/vlan"
+)
+
+// segment is where two interfaces hear each other's broadcasts: a VLAN of a
+// switch and of those that it is joined with, or a cable without a switch.
+type segment struct {
+	at   any // a *Member, the first of its switches, or a *Cable
+	vlan vlan.ID
+}
+
+// checkSegments finds addresses that two stations of one segment have.
+func (b *builder) checkSegments() {
+	type key[T comparable] struct {
+		segment
+		address T
+	}
+	ips, macs := make(map[key[netip.Addr]]*End), make(map[key[frame.MAC]]*End)
+	roots := make(map[vlan.ID]map[*Member]*Member)
+	for _, c := range b.t.Cables {
+		for _, e := range c.Ends {
+			if e.Kind == Switch {
+				continue
+			}
+			s := segment{at: c}
+			if port := e.Far(); port.Kind == Switch {
+				if s.vlan = port.Settings.untagged(); s.vlan == 0 {
+					continue // only tagged frames, which an address of the interface itself does not send
+				}
+				if roots[s.vlan] == nil {
+					roots[s.vlan] = b.joined(s.vlan)
+				}
+				s.at = roots[s.vlan][port.Member]
+			}
+			for _, p := range e.Prefixes {
+				k := key[netip.Addr]{s, p.Addr()}
+				if first := ips[k]; first != nil {
+					b.d.Reject(e.at, "%s has the address %s, which %s on the same segment has, too", e, p.Addr(), first)
+				}
+				ips[k] = e
+			}
+			if e.MAC != (frame.MAC{}) {
+				k := key[frame.MAC]{s, e.MAC}
+				if first := macs[k]; first != nil {
+					b.d.Reject(e.at, "%s has the MAC address %s, which %s on the same segment has, too", e, e.MAC, first)
+				}
+				macs[k] = e
+			}
+		}
+	}
+}
+
+// joined returns for each switch one that stands for all that a VLAN joins it
+// with.
+func (b *builder) joined(id vlan.ID) map[*Member]*Member {
+	root := make(map[*Member]*Member)
+	var find func(m *Member) *Member
+	find = func(m *Member) *Member {
+		if root[m] == nil || root[m] == m {
+			root[m] = m
+			return m
+		}
+		root[m] = find(root[m])
+		return root[m]
+	}
+	for _, c := range b.t.Cables {
+		near, far := c.Ends[0], c.Ends[1]
+		if near.Kind == Switch && far.Kind == Switch && near.Settings.carries(id) && far.Settings.carries(id) {
+			root[find(near.Member)] = find(far.Member)
+		}
+	}
+	all := make(map[*Member]*Member)
+	for _, m := range b.t.Members {
+		if m.Kind == Switch {
+			all[m] = find(m)
+		}
+	}
+	return all
+}
