@@ -195,7 +195,7 @@ func shownPort(p vswitch.PortInfo) api.Port {
 		Kind:   string(p.Attach.Kind),
 		State:  string(p.State),
 		Reason: p.Reason,
-		VLAN:   shownVLAN(&p.VLAN),
+		VLAN:   terms.Shown(&p.VLAN),
 
 		Device:  p.Info.Device,
 		Ifindex: p.Info.Ifindex,

@@ -2,44 +2,13 @@ package control
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 
 	"github.com/vswitch/vswitch/api"
-	"github.com/vswitch/vswitch/frame"
 	"github.com/vswitch/vswitch/vlan"
 
 	vswitch "github.com/vswitch/vswitch/switch"
 )
-
-// shownVLAN turns a policy into what the API shows.
-func shownVLAN(p *vlan.Policy) api.VLAN {
-	v := api.VLAN{Mode: p.Mode.String()}
-	switch p.Mode {
-	case vlan.Access:
-		v.Access = int(p.VLAN)
-	case vlan.Tunnel:
-		v.Tunnel = int(p.VLAN)
-		v.CVLANs = shownSet(p.CVLANs)
-	default:
-		v.Native = int(p.VLAN)
-		v.Trunk = shownSet(p.Trunk)
-	}
-	if p.TPID != 0 && p.TPID != frame.TPIDCustomer {
-		v.TPID = fmt.Sprintf("%#04x", p.TPID)
-	}
-	if p.PriorityTags != vlan.Never {
-		v.PriorityTags = p.PriorityTags.String()
-	}
-	return v
-}
-
-func shownSet(s *vlan.Set) api.VLANSet {
-	if s == nil {
-		return api.AllVLANs()
-	}
-	return s.Ranges()
-}
 
 func (s *Server) listVLANs(_ context.Context, r *http.Request, _ []byte) (answer, error) {
 	p, err := params(r, "switch")

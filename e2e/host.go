@@ -307,6 +307,13 @@ func (th *thread) setUp() error {
 			return err
 		}
 	}
+	// Files of namespaces, such as labs make.
+	if err := os.MkdirAll("/etc/netns", 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount("tmpfs", "/etc/netns", "tmpfs", 0, "mode=755"); err != nil {
+		return fmt.Errorf("mount /etc/netns: %w", err)
+	}
 	fd, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open own namespace: %w", err)

@@ -19,6 +19,7 @@ func (b *builder) cables() {
 			inherit(&link, &link.Where, d, &d.Where)
 		}
 		if len(link.Endpoints) != 2 {
+			b.brokenLinks = true
 			b.d.Reject(link.Of("endpoints"), "a link has two endpoints, and this one %d: write such as endpoints: [h1:eth0, sw1:p1]", len(link.Endpoints))
 			continue
 		}
@@ -26,8 +27,10 @@ func (b *builder) cables() {
 		n := max(len(near), len(far))
 		switch {
 		case len(near) == 0 || len(far) == 0:
+			b.brokenLinks = true
 			continue // said already
 		case len(near) != n && len(near) != 1 || len(far) != n && len(far) != 1:
+			b.brokenLinks = true
 			b.d.Reject(link.Of("endpoints"), "there are %d nodes at one end, and %d at the other: give as many, or one", len(near), len(far))
 			continue
 		case len(b.t.Cables)+n > maxNodes:
@@ -200,14 +203,20 @@ func (b *builder) impairments(c *Cable) {
 func (b *builder) addresses() {
 	for _, m := range b.t.Members {
 		for _, ip := range m.IP.First {
-			if len(m.Ends) == 0 {
+			prefix, ok := b.prefix(ip)
+			switch {
+			case !ok || len(m.Ends) == 0 && b.brokenLinks:
+			case len(m.Ends) == 0:
 				b.d.Reject(ip.Place, "%s has an address, and no link that it could be at: link it to a node", m.Name)
-				break
+			default:
+				m.Ends[0].Prefixes = append(m.Ends[0].Prefixes, prefix)
 			}
-			b.address(m.Ends[0], ip)
 		}
 		for _, p := range m.IP.By {
 			e := b.used[m.Name+":"+p.Key]
+			if e == nil && b.brokenLinks {
+				continue
+			}
 			if e == nil {
 				b.d.Reject(p.Place, "%s has no interface %q%s", m.Name, p.Key, document.DidYouMean(p.Key, m.interfaces()))
 				continue
@@ -226,7 +235,15 @@ func (m *Member) interfaces() (names []string) {
 	return names
 }
 
+// address gives an end an address.
 func (b *builder) address(e *End, ip Placed) {
+	if prefix, ok := b.prefix(ip); ok {
+		e.Prefixes = append(e.Prefixes, prefix)
+	}
+}
+
+// prefix reads an address with the length of its network's prefix.
+func (b *builder) prefix(ip Placed) (prefix netip.Prefix, ok bool) {
 	prefix, err := netip.ParsePrefix(ip.Text)
 	switch {
 	case err != nil && !strings.Contains(ip.Text, "/"):
@@ -236,6 +253,7 @@ func (b *builder) address(e *End, ip Placed) {
 	case prefix.Addr() == prefix.Masked().Addr() && prefix.Bits() < prefix.Addr().BitLen()-1:
 		b.d.Reject(ip.Place, "%s is the network itself: give an address in it, such as %s/%d", ip.Text, prefix.Addr().Next(), prefix.Bits())
 	default:
-		e.Prefixes = append(e.Prefixes, prefix)
+		ok = true
 	}
+	return prefix, ok
 }

@@ -3,6 +3,7 @@ package lab
 import (
 	"cmp"
 	"fmt"
+	"hash/fnv"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -212,6 +213,9 @@ func (b *builder) checkGateways(m *Member) {
 func (b *builder) checkCables() {
 	for _, c := range b.t.Cables {
 		b.checkKinds(c)
+		if c.isWire() {
+			b.wire(c)
+		}
 		if c.Has("mtu") && (c.MTU < 68 || c.MTU > 65535) {
 			b.d.Reject(c.Of("mtu"), "an MTU of %d is not possible: give 68 to 65535", c.MTU)
 		}
@@ -225,6 +229,27 @@ func (b *builder) checkCables() {
 			b.checkImpairment(c.Of("impair"), spec)
 		}
 	}
+}
+
+// wire gives a cable without a switch a VLAN, which stays its own while others
+// come and go, as far as that can be: ports need not be changed then.
+func (b *builder) wire(c *Cable) {
+	const most = int(vlan.MaxID)
+	if len(b.t.wires) == most {
+		b.d.Reject(c.Place(), "a lab has %d links without a switch at the most: put a switch between some of their nodes", most)
+		return
+	}
+	taken := make(map[int]bool)
+	for _, id := range b.t.wires {
+		taken[id] = true
+	}
+	h := fnv.New32a()
+	h.Write([]byte(c.Ends[0].String() + " " + c.Ends[1].String()))
+	id := int(h.Sum32()%uint32(most)) + 1
+	for taken[id] {
+		id = id%most + 1
+	}
+	b.t.wires[c] = id
 }
 
 // checkKinds refuses what no cable can join, and what only a switch could use.

@@ -21,7 +21,8 @@ type Topology struct {
 	Cables      []*Cable
 	Tests       []Step
 
-	by map[string]*Member
+	by    map[string]*Member
+	wires map[*Cable]int // VLANs of cables without a switch
 }
 
 // Member is a node.
@@ -76,6 +77,7 @@ func Read(name string, text []byte) (*Topology, error) {
 		Description: spec.Description,
 		Tests:       spec.Tests,
 		by:          make(map[string]*Member),
+		wires:       make(map[*Cable]int),
 	}}
 	if spec.Name == "" {
 		b.t.Name = strings.TrimSuffix(strings.TrimSuffix(path.Base(name), path.Ext(name)), ".lab")
@@ -90,6 +92,10 @@ type builder struct {
 	spec *Spec
 	t    *Topology
 	used map[string]*End // by NODE:PORT
+
+	// brokenLinks says that a link could not be made, which is said; nothing is
+	// said of interfaces that nodes lack for it.
+	brokenLinks bool
 }
 
 func (b *builder) build() {

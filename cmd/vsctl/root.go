@@ -62,16 +62,27 @@ type silent struct{ code int }
 
 func (silent) Error() string { return "" }
 
+// exitWith is an error with an exit code of its own.
+type exitWith struct {
+	code    int
+	message string
+}
+
+func (e *exitWith) Error() string { return e.message }
+
 // usage is an error in how the command was called.
 func usage(format string, args ...any) error { return api.Errorf(api.Invalid, format, args...) }
 
 func exitCode(err error) int {
 	var quiet silent
+	var own *exitWith
 	var answered *api.Error
 	var output outputError
 	switch {
 	case errors.As(err, &quiet):
 		return quiet.code
+	case errors.As(err, &own):
+		return own.code
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
 	case errors.As(err, &output):
@@ -137,6 +148,7 @@ answers, or not in time.`,
 	flags.Var(&a.timeout, "timeout", "wait for an answer this long")
 	root.AddGroup(
 		&cobra.Group{ID: "nouns", Title: "The switch:"},
+		&cobra.Group{ID: "labs", Title: "Networks in one file:"},
 		&cobra.Group{ID: "looks", Title: "At a glance:"},
 		&cobra.Group{ID: "ovs", Title: "Open vSwitch's words:"},
 	)
@@ -147,6 +159,7 @@ answers, or not in time.`,
 		}
 	}
 	add("nouns", a.switchCommand(), a.portCommand(), a.vlanCommand(), a.fdbCommand())
+	add("labs", a.labCommand())
 	add("looks", a.showCommand(), a.statsCommand(), a.dropsCommand())
 	add("ovs", a.ovsCommands()...)
 	add("", a.versionCommand(), a.doctorCommand(), completionCommand(), manCommand())

@@ -68,6 +68,13 @@ inner:
 	if err != nil {
 		t.Fatal(err)
 	}
+	flow, err := read("{words: [h1:eth0, 02:00:00:00:00:01, fd00::1/64, \"a:b\"], inner: {x: {size: 1}}}")
+	if want := []string{"h1:eth0", "02:00:00:00:00:01", "fd00::1/64", "a:b"}; err != nil || !reflect.DeepEqual(flow.Words, want) {
+		t.Errorf("words in brackets in braces: got %q, %v, want %q", flow.Words, err, want)
+	}
+	if _, err := read("{words: [a: b]}"); err == nil {
+		t.Error("a mapping in a list of words is no error")
+	}
 	var order []string
 	for _, p := range got.Inner {
 		order = append(order, fmt.Sprint(p.Key, p.Value.Size))

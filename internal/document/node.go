@@ -188,6 +188,10 @@ func (r *reader) read(n ast.Node, depth int) *Node {
 	case *ast.SequenceNode:
 		s := &Node{Place: at, Kind: Sequence}
 		for _, item := range n.Values {
+			if word := wordWithColon(item); word != nil {
+				s.Items = append(s.Items, word)
+				continue
+			}
 			s.Items = append(s.Items, r.read(item, depth+1))
 		}
 		return s
@@ -198,6 +202,26 @@ func (r *reader) read(n ast.Node, depth int) *Node {
 	}
 	r.d.Reject(at, "%s is not understood here", strings.ToLower(n.Type().YAMLName()))
 	return &Node{Place: at}
+}
+
+// wordWithColon returns the word that an item of a list is, though the parser
+// takes it for a mapping: in {endpoints: [h1:eth0]} it divides h1:eth0, where no
+// space follows the colon (YAML 1.2.2, section 7.3.3, has one word there).
+func wordWithColon(item ast.Node) *Node {
+	m, ok := item.(*ast.MappingNode)
+	if !ok || len(m.Values) != 1 || m.Start == nil || m.Start.Value == "{" {
+		return nil
+	}
+	key, value := m.Values[0].Key.GetToken(), m.Values[0].Value.GetToken()
+	if _, scalar := m.Values[0].Value.(ast.ScalarNode); !scalar || key.Type == token.DoubleQuoteType || key.Type == token.SingleQuoteType {
+		return nil
+	}
+	at, next := placeOf(key), placeOf(value)
+	if at.Line != next.Line || next.Column != at.Column+utf8.RuneCountInString(key.Value)+1 {
+		return nil
+	}
+	at.Width += 1 + next.Width
+	return &Node{Place: at, Kind: Scalar, Text: key.Value + ":" + value.Value}
 }
 
 func (r *reader) alias(n *ast.AliasNode, at Place, depth int) *Node {

@@ -161,3 +161,32 @@ func vlanSet(s api.VLANSet, lowest uint16) (*vlan.Set, error) {
 }
 
 func tpidName(tpid uint16) string { return fmt.Sprintf("%#04x", tpid) }
+
+// Shown turns a policy into what the API shows.
+func Shown(p *vlan.Policy) api.VLAN {
+	v := api.VLAN{Mode: p.Mode.String()}
+	switch p.Mode {
+	case vlan.Access:
+		v.Access = int(p.VLAN)
+	case vlan.Tunnel:
+		v.Tunnel = int(p.VLAN)
+		v.CVLANs = shownSet(p.CVLANs)
+	default:
+		v.Native = int(p.VLAN)
+		v.Trunk = shownSet(p.Trunk)
+	}
+	if p.TPID != 0 && p.TPID != frame.TPIDCustomer {
+		v.TPID = tpidName(p.TPID)
+	}
+	if p.PriorityTags != vlan.Never {
+		v.PriorityTags = p.PriorityTags.String()
+	}
+	return v
+}
+
+func shownSet(s *vlan.Set) api.VLANSet {
+	if s == nil {
+		return api.AllVLANs()
+	}
+	return s.Ranges()
+}

@@ -1,0 +1,194 @@
+package lab
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/vswitch/vswitch/internal/document"
+)
+
+// clab is what of a containerlab file has a meaning here. Its other keys are
+// named, and left out.
+type clab struct {
+	document.Where `yaml:"-"`
+
+	Name     string       `yaml:"name"`
+	Prefix   *Word        `yaml:"prefix"`
+	Mgmt     anything     `yaml:"mgmt"`
+	Settings anything     `yaml:"settings"`
+	Topology clabTopology `yaml:"topology"`
+}
+
+type clabTopology struct {
+	document.Where `yaml:"-"`
+
+	Defaults *clabNode              `yaml:"defaults"`
+	Kinds    document.Map[clabNode] `yaml:"kinds"`
+	Groups   document.Map[clabNode] `yaml:"groups"`
+	Nodes    document.Map[clabNode] `yaml:"nodes"`
+	Links    []clabLink             `yaml:"links"`
+}
+
+type clabNode struct {
+	kind, group string
+	exec        []Command
+	env         map[string]string
+	others      []string // keys that mean nothing here
+	at          document.Place
+}
+
+// Decode implements [document.Decoder]: a node of containerlab has many keys.
+func (n *clabNode) Decode(d *document.Document, node *document.Node) {
+	n.at = node.Place
+	for _, e := range node.Entries {
+		switch e.Key {
+		case "kind":
+			d.Into(e.Value, &n.kind)
+		case "group":
+			d.Into(e.Value, &n.group)
+		case "exec":
+			d.Into(e.Value, &n.exec)
+		case "env":
+			d.Into(e.Value, &n.env)
+		default:
+			n.others = append(n.others, e.Key)
+		}
+	}
+}
+
+type clabLink struct {
+	document.Where `yaml:"-"`
+
+	Endpoints []string `yaml:"endpoints"`
+	MTU       int      `yaml:"mtu"`
+	Type      string   `yaml:"type"`
+	Vars      anything `yaml:"vars"`
+	Labels    anything `yaml:"labels"`
+}
+
+// anything is read, and forgotten.
+type anything struct{}
+
+// Decode implements [document.Decoder].
+func (*anything) Decode(*document.Document, *document.Node) {}
+
+// clabKinds says what the kinds of containerlab are here.
+var clabKinds = map[string]string{"linux": Host, "host": External, "bridge": Switch, "ovs-bridge": Switch}
+
+// ImportContainerlab makes of a containerlab file one of a lab: nodes of kind
+// linux become hosts, bridges become switches. notes say what was left out. What
+// cannot be had is an error: an *[document.Error].
+func ImportContainerlab(name string, text []byte) (out string, notes []string, err error) {
+	d := document.Parse(name, text)
+	var c clab
+	d.Decode(&c)
+	if d.Err() == nil && len(c.Topology.Nodes) == 0 {
+		d.Reject(c.Of("topology"), "there is no topology with nodes: is it a containerlab file?")
+	}
+	im := &importer{d: d, c: &c, kinds: make(map[string]string), left: make(map[string]bool)}
+	var b strings.Builder
+	if c.Name != "" {
+		fmt.Fprintf(&b, "name: %s\n", quote(c.Name))
+	}
+	b.WriteString("nodes:\n")
+	for _, p := range c.Topology.Nodes {
+		b.WriteString(im.node(p))
+	}
+	if len(c.Topology.Links) > 0 {
+		b.WriteString("links:\n")
+	}
+	for i := range c.Topology.Links {
+		b.WriteString(im.link(&c.Topology.Links[i]))
+	}
+	if err := d.Err(); err != nil {
+		return "", nil, err
+	}
+	for key := range im.left {
+		notes = append(notes, key)
+	}
+	slices.Sort(notes)
+	return b.String(), notes, nil
+}
+
+// importer is at work on one file.
+type importer struct {
+	d     *document.Document
+	c     *clab
+	kinds map[string]string // of nodes, here
+	left  map[string]bool   // keys that were left out
+}
+
+// inherit gives a node what its group, its kind and the defaults say.
+func (im *importer) inherit(n clabNode) clabNode {
+	t := &im.c.Topology
+	from := []*clabNode{t.Groups.Get(n.group)}
+	if n.kind == "" && from[0] != nil {
+		n.kind = from[0].kind
+	}
+	if n.kind == "" && t.Defaults != nil {
+		n.kind = t.Defaults.kind
+	}
+	from = append(from, t.Kinds.Get(n.kind), t.Defaults)
+	for _, f := range from {
+		if f == nil {
+			continue
+		}
+		if n.exec == nil {
+			n.exec = f.exec
+		}
+		if n.env == nil {
+			n.env = f.env
+		}
+	}
+	return n
+}
+
+func (im *importer) node(p document.Pair[clabNode]) string {
+	n := im.inherit(p.Value)
+	kind, known := clabKinds[n.kind]
+	if !known || kind == External {
+		im.d.Reject(n.at, "a node of kind %q cannot be had: nodes of kind linux become hosts, and bridge and ovs-bridge become switches", n.kind)
+		return ""
+	}
+	im.kinds[p.Key] = kind
+	for _, key := range n.others {
+		im.left[key] = true
+	}
+	var words []string
+	if kind != Host {
+		words = append(words, "kind: "+kind)
+	} else {
+		if env := mapping(n.env); env != "" {
+			words = append(words, "env: "+env)
+		}
+		var commands []string
+		for _, c := range n.exec {
+			commands = append(commands, c.yaml())
+		}
+		if len(commands) > 0 {
+			words = append(words, "exec: ["+strings.Join(commands, ", ")+"]")
+		}
+	}
+	return fmt.Sprintf("  %s: {%s}\n", quote(p.Key), strings.Join(words, ", "))
+}
+
+func (im *importer) link(l *clabLink) string {
+	if len(l.Endpoints) != 2 {
+		im.d.Reject(l.Of("endpoints"), "a link of type %q cannot be had: links with two endpoints can", l.Type)
+		return ""
+	}
+	var ends []string
+	for _, e := range l.Endpoints {
+		node, port, _ := strings.Cut(e, ":")
+		if _, ok := im.kinds[node]; !ok {
+			im.d.Reject(l.Of("endpoints"), "the endpoint %s cannot be had: no node %q is", e, node)
+		}
+		ends = append(ends, fmt.Sprintf("%q", node+":"+port))
+	}
+	text := "  - endpoints: [" + strings.Join(ends, ", ") + "]\n"
+	if l.MTU != 0 {
+		text += fmt.Sprintf("    mtu: %d\n", l.MTU)
+	}
+	return text
+}

@@ -1,0 +1,170 @@
+package lab
+
+import (
+	"fmt"
+	"html"
+	"math"
+	"strings"
+
+	"github.com/vswitch/vswitch/api"
+)
+
+// Colours of kinds of nodes, of which people who do not see red from green tell
+// all apart.
+var fills = map[string]string{Switch: "#2a78b8", Router: "#8a5bb5", Host: "#f4f6f8", VM: "#fff3d6", External: "#e3f1e3"}
+
+// Measures of a drawing, in pixels.
+const (
+	nodeHeight = 34.0
+	charWidth  = 7.2
+	margin     = 70.0
+)
+
+// SVG draws the graph as a picture that needs nothing else.
+func (g *Graph) SVG() string {
+	places := g.layout()
+	least, most := point{math.Inf(1), math.Inf(1)}, point{math.Inf(-1), math.Inf(-1)}
+	for name, p := range places {
+		w := g.node(name).width() / 2
+		least = point{min(least.x, p.x-w), min(least.y, p.y-nodeHeight)}
+		most = point{max(most.x, p.x+w), max(most.y, p.y+2*nodeHeight)}
+	}
+	if len(places) == 0 {
+		least, most = point{}, point{}
+	}
+	shift := point{margin - least.x, margin - least.y}
+	width, height := most.x-least.x+2*margin, most.y-least.y+2*margin
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" width="%.0f" height="%.0f" font-family="sans-serif" font-size="13">`+"\n", width, height, width, height)
+	fmt.Fprintf(&b, `<title>%s</title><rect width="100%%" height="100%%" fill="#fff"/>`+"\n", html.EscapeString(g.Name))
+	fmt.Fprintf(&b, `<text x="20" y="30" font-size="18" font-weight="bold">%s</text>`+"\n", html.EscapeString(g.Name))
+	for i := range g.Edges {
+		g.drawLine(&b, i, places, shift)
+	}
+	for i := range g.Nodes {
+		n := &g.Nodes[i]
+		n.draw(&b, places[n.Name].plus(shift))
+	}
+	b.WriteString("</svg>\n")
+	return b.String()
+}
+
+func (n *Dot) width() float64 {
+	return max(float64(len([]rune(n.Name)))*8.5+24, 60)
+}
+
+// draw draws a node, with its addresses below.
+func (n *Dot) draw(b *strings.Builder, p point) {
+	w := n.width()
+	stroke, dash, ink := "#445", "", "#223"
+	if n.Kind == Switch || n.Kind == Router {
+		ink = "#fff"
+	}
+	if n.State != api.StateUp {
+		stroke, dash = "#c0392b", ` stroke-dasharray="5,3"`
+	}
+	corner := map[string]float64{Switch: 4, Router: nodeHeight / 2, Host: 10, VM: 4, External: 0}[n.Kind]
+	fmt.Fprintf(b, `<g><title>%s %s, %s</title><rect x="%.1f" y="%.1f" width="%.1f" height="%.0f" rx="%.0f" fill="%s" stroke="%s" stroke-width="1.5"%s/>`,
+		n.Kind, html.EscapeString(n.Name), n.State, p.x-w/2, p.y-nodeHeight/2, w, nodeHeight, corner, fills[n.Kind], stroke, dash)
+	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="middle" fill="%s" font-weight="bold">%s</text>`, p.x, p.y+5, ink, html.EscapeString(n.Name))
+	for i, a := range n.Addresses {
+		fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="middle" font-size="11" fill="#445" stroke="#fff" stroke-width="3" paint-order="stroke">%s</text>`, p.x, p.y+nodeHeight/2+14+13*float64(i), html.EscapeString(a))
+	}
+	b.WriteString("</g>\n")
+}
+
+// drawLine draws a link: several between the same two are bowed apart.
+func (g *Graph) drawLine(b *strings.Builder, i int, places map[string]point, shift point) {
+	l := &g.Edges[i]
+	from, to := places[l.From].plus(shift), places[l.To].plus(shift)
+	way := to.minus(from)
+	length := max(way.length(), 1)
+	unit := way.times(1 / length)
+	aside := point{-unit.y, unit.x}.times(g.bow(i))
+	middle := from.plus(to).times(0.5).plus(aside)
+	bend := from.plus(to).times(0.5).plus(aside.times(2))
+	stroke, dash, thick := "#667", "", 1.5
+	if strings.HasPrefix(l.VLAN, "trunk") {
+		thick = 3
+	}
+	switch {
+	case l.State != api.StateUp:
+		stroke, dash = "#c0392b", ` stroke-dasharray="6,4"`
+	case l.Impair != "":
+		stroke = "#d98200"
+	}
+	fmt.Fprintf(b, `<g><title>%s</title><path d="M%.1f,%.1f Q%.1f,%.1f %.1f,%.1f" fill="none" stroke="%s" stroke-width="%.1f"%s/>`,
+		html.EscapeString(l.From+":"+l.Ends[0]+" – "+l.To+":"+l.Ends[1]+" "+l.label()), from.x, from.y, bend.x, bend.y, to.x, to.y, stroke, thick, dash)
+	text := func(p point, size int, fill, s string) {
+		fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="middle" font-size="%d" fill="%s" stroke="#fff" stroke-width="3" paint-order="stroke">%s</text>`, p.x, p.y, size, fill, html.EscapeString(s))
+	}
+	// Names of ends lie on the line, just outside the nodes.
+	off := func(n *Dot) float64 {
+		return 12 + min(n.width()/2/max(math.Abs(unit.x), 0.01), nodeHeight/2/max(math.Abs(unit.y), 0.01))
+	}
+	text(from.plus(unit.times(off(g.node(l.From)))).plus(aside.times(0.5)).plus(point{0, 4}), 10, "#889", l.Ends[0])
+	text(to.minus(unit.times(off(g.node(l.To)))).plus(aside.times(0.5)).plus(point{0, 4}), 10, "#889", l.Ends[1])
+	var words []string
+	for _, w := range []string{l.VLAN, l.Impair} {
+		if w != "" {
+			words = append(words, w)
+		}
+	}
+	for k, w := range words {
+		fill := "#336"
+		if w == l.Impair {
+			fill = "#b06000"
+		}
+		text(middle.plus(point{0, 13*float64(k) - 6.5*float64(len(words)-1) + 4}), 11, fill, w)
+	}
+	b.WriteString("</g>\n")
+}
+
+// bow is how far a link is bowed aside: those between the same two share out the
+// room.
+func (g *Graph) bow(i int) float64 {
+	n, which := 0, 0
+	same := func(a, b *Line) bool { return a.From == b.From && a.To == b.To || a.From == b.To && a.To == b.From }
+	for k := range g.Edges {
+		if same(&g.Edges[k], &g.Edges[i]) {
+			if k == i {
+				which = n
+			}
+			n++
+		}
+	}
+	if g.Edges[i].From > g.Edges[i].To {
+		return -30 * (float64(which) - float64(n-1)/2)
+	}
+	return 30 * (float64(which) - float64(n-1)/2)
+}
+
+// HTML is a page with the picture, which can be moved and made larger, and a
+// table of the links. It needs no network.
+func (g *Graph) HTML() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>%s</title><style>
+body{font-family:sans-serif;margin:0;color:#223}
+#picture{height:70vh;overflow:hidden;border-bottom:1px solid #ccd;cursor:grab}
+#picture svg{width:100%%;height:100%%}
+table{border-collapse:collapse;margin:1em}td,th{padding:.2em .8em;text-align:left;border-bottom:1px solid #eef}
+.down,.lost{color:#c0392b}
+</style></head><body><div id="picture">
+%s</div><table><tr><th>link</th><th>state</th><th>VLAN</th><th>impaired</th></tr>
+`, html.EscapeString(g.Name), g.SVG())
+	for _, l := range g.Edges {
+		fmt.Fprintf(&b, "<tr><td>%s</td><td class=\"%s\">%s</td><td>%s</td><td>%s</td></tr>\n", html.EscapeString(l.From+":"+l.Ends[0]+" – "+l.To+":"+l.Ends[1]), l.State, l.State, html.EscapeString(l.VLAN), html.EscapeString(l.Impair))
+	}
+	b.WriteString(`</table><script>
+const svg=document.querySelector("svg");let [x,y,w,h]=svg.getAttribute("viewBox").split(" ").map(Number);
+const show=()=>svg.setAttribute("viewBox",[x,y,w,h].join(" "));
+svg.addEventListener("wheel",e=>{e.preventDefault();const f=e.deltaY<0?.9:1.1,r=svg.getBoundingClientRect(),
+px=x+w*(e.clientX-r.left)/r.width,py=y+h*(e.clientY-r.top)/r.height;x=px-(px-x)*f;y=py-(py-y)*f;w*=f;h*=f;show()},{passive:false});
+let drag=null;svg.addEventListener("mousedown",e=>drag=[e.clientX,e.clientY]);addEventListener("mouseup",()=>drag=null);
+addEventListener("mousemove",e=>{if(!drag)return;const r=svg.getBoundingClientRect(),s=Math.max(w/r.width,h/r.height);
+x-=(e.clientX-drag[0])*s;y-=(e.clientY-drag[1])*s;drag=[e.clientX,e.clientY];show()});
+</script></body></html>
+`)
+	return b.String()
+}

@@ -1,0 +1,298 @@
+package lab
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/vswitch/vswitch/api"
+	"github.com/vswitch/vswitch/api/client"
+)
+
+// Config says with which daemon labs are built, and who is told of it.
+type Config struct {
+	Client *client.Client
+	// Daemon is the program that is started where no daemon answers; "": none.
+	Daemon string
+	// Keeper is the program, with its first arguments, that is started for a
+	// lab with services, and gets the lab's name. It calls [Keep].
+	Keeper []string
+	// Progress is told of each thing before it is done; nil: nobody is.
+	Progress func(Progress)
+}
+
+// Progress is what is being done.
+type Progress struct {
+	Kind       string // "ports"
+	What       string // "add port campus.sw1/p1"
+	Done, Of   int    // of all
+	TakingBack bool
+}
+
+// Manager builds labs and takes them down.
+type Manager struct {
+	cfg    Config
+	client *client.Client
+}
+
+// NewManager returns a Manager.
+func NewManager(cfg Config) *Manager { return &Manager{cfg: cfg, client: cfg.Client} }
+
+// ErrUpAlready is returned by [Manager.Up] for a lab that is up just so.
+var ErrUpAlready = errors.New("is up already")
+
+// Up builds a lab that is not up: whole, or not at all.
+func (m *Manager) Up(ctx context.Context, t *Topology, file string, text []byte) error {
+	unlock, err := lock(t.Name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if s, err := loadState(t.Name); err == nil {
+		return m.upAlready(ctx, s, t)
+	}
+	if err := m.ensureDaemon(ctx, t.Name); err != nil {
+		return errors.Join(err, os.RemoveAll(folder(t.Name)))
+	}
+	err = m.upNew(ctx, t, file, text)
+	if err != nil {
+		background, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		err = errors.Join(err, os.RemoveAll(folder(t.Name)), m.endDaemon(background))
+	}
+	return err
+}
+
+// upAlready says how a lab that is noted differs from what is asked for.
+func (m *Manager) upAlready(ctx context.Context, s *state, t *Topology) error {
+	w, err := m.look(ctx, t.Name)
+	if err != nil {
+		return err
+	}
+	left := append(m.plan(w, t), m.keeping(w.was, t)...)
+	if len(left) == 0 {
+		return ErrUpAlready
+	}
+	return refused("the lab %s is up since %s, but not as the file has it (%d differences, such as: %s): `vsctl lab apply` changes it, and `vsctl lab down %s` takes it down",
+		t.Name, s.Since.Format(time.DateTime), len(left), left[0].what, t.Name)
+}
+
+func (m *Manager) upNew(ctx context.Context, t *Topology, file string, text []byte) error {
+	w, err := m.look(ctx, t.Name)
+	if err != nil {
+		return err
+	}
+	if len(w.switches)+len(w.nodes) > 0 {
+		return refused("something of an earlier lab %s is left: `vsctl lab down %s` takes it away", t.Name, t.Name)
+	}
+	s := state{Name: t.Name, File: file, Text: string(text), Socket: m.client.Socket(), Since: time.Now().Truncate(time.Second)}
+	return m.do(ctx, slices.Concat(m.plan(w, t), s.noting(), m.keeping(nil, t)))
+}
+
+// Apply makes a lab that is up as the topology has it, and returns what it has
+// done for that, or with dryRun would do. Of what fails, what was new is taken
+// back.
+func (m *Manager) Apply(ctx context.Context, t *Topology, file string, text []byte, dryRun bool) (changes []string, err error) {
+	unlock, err := lock(t.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	s, err := loadState(t.Name)
+	if err != nil {
+		os.Remove(folder(t.Name)) // as empty as lock has made it
+		return nil, refused("no lab %s is up: `vsctl lab up` builds it", t.Name)
+	}
+	w, err := m.look(ctx, t.Name)
+	if err != nil {
+		return nil, err
+	}
+	all, keeping := m.plan(w, t), m.keeping(w.was, t)
+	for _, a := range slices.Concat(all, keeping) {
+		changes = append(changes, a.what)
+	}
+	if dryRun {
+		return changes, nil
+	}
+	s.File, s.Text = file, string(text)
+	return changes, m.do(ctx, slices.Concat(all, s.noting(), keeping))
+}
+
+// keeping makes the services run that a lab has, where it had others.
+func (m *Manager) keeping(was, t *Topology) (all []action) {
+	if was != nil && slices.EqualFunc(was.services(), t.services(), served.alike) {
+		return nil
+	}
+	if was != nil && len(was.services()) > 0 {
+		all = append(all, action{kind: "services", what: "stop services", do: func(ctx context.Context) error { return stopKeeper(ctx, t.Name) }})
+	}
+	if n := len(t.services()); n > 0 {
+		all = append(all, action{
+			kind: "services",
+			what: fmt.Sprintf("start %d services", n),
+			do:   func(ctx context.Context) error { return m.startKeeper(ctx, t) },
+			undo: func(ctx context.Context) error { return stopKeeper(ctx, t.Name) },
+		})
+	}
+	return all
+}
+
+// do does all, or takes back what it has done.
+func (m *Manager) do(ctx context.Context, all []action) error {
+	for i, a := range all {
+		err := ctx.Err()
+		if err == nil {
+			m.tell(Progress{Kind: a.kind, What: a.what, Done: i, Of: len(all)})
+			err = a.do(ctx)
+		}
+		if err != nil {
+			if ctx.Err() != nil {
+				err = ctx.Err() // what fails then fails for that
+			}
+			return errors.Join(err, m.takeBack(ctx, all[:i+1]))
+		}
+	}
+	m.tell(Progress{Done: len(all), Of: len(all)})
+	return nil
+}
+
+// takeBack takes back what was done, the last first, whoever has given up
+// meanwhile. What was not quite done is taken back as well.
+func (m *Manager) takeBack(ctx context.Context, done []action) (err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	for i := len(done) - 1; i >= 0; i-- {
+		if done[i].undo == nil {
+			continue
+		}
+		m.tell(Progress{Kind: done[i].kind, What: done[i].what, Done: i, Of: len(done), TakingBack: true})
+		if e := done[i].undo(ctx); e != nil {
+			err = errors.Join(err, fmt.Errorf("take back: %s: %w", done[i].what, e))
+		}
+	}
+	return err
+}
+
+func (m *Manager) tell(p Progress) {
+	if m.cfg.Progress != nil {
+		m.cfg.Progress(p)
+	}
+}
+
+// Down takes a lab away, with all that bears its name or mark, whatever became of
+// who built it. One that is not there is fine: found says whether anything was.
+func (m *Manager) Down(ctx context.Context, lab string) (found bool, err error) {
+	if !nameForm.MatchString(lab) {
+		return false, refused("%q cannot name a lab: %s", lab, nameRule)
+	}
+	unlock, err := lock(lab)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	_, err = loadState(lab)
+	found = err == nil
+	nodes, err := namespaces(lab)
+	if err != nil {
+		return found, err
+	}
+	errs := []error{stopKeeper(ctx, lab), endProcesses(ctx, lab, nodes, true)}
+	switches, err := m.removeSwitches(ctx, lab)
+	errs = append(errs, err)
+	for i, node := range nodes {
+		m.tell(Progress{Kind: "namespaces", What: "remove node " + node, Done: i, Of: len(nodes)})
+		errs = append(errs, removeHosts(lab+"-"+node), removeNamespace(lab, node))
+	}
+	errs = append(errs, os.RemoveAll(folder(lab)), m.endDaemon(ctx))
+	return found || len(nodes) > 0 || switches > 0, errors.Join(errs...)
+}
+
+// removeSwitches removes the lab's switches with all their ports. Without a
+// daemon there are none.
+func (m *Manager) removeSwitches(ctx context.Context, lab string) (n int, err error) {
+	all, err := m.client.Switches(ctx)
+	var answered *api.Error
+	if errors.As(err, &answered) && answered.Code == api.NoDaemon {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	for _, sw := range all {
+		if len(sw.Name) > len(lab) && sw.Name[:len(lab)+1] == lab+"." {
+			m.tell(Progress{Kind: "switches", What: "remove switch " + sw.Name})
+			n++
+			err = errors.Join(err, unlessGone(m.client.DeleteSwitch(ctx, sw.Name)))
+		}
+	}
+	return n, err
+}
+
+// removeNode ends what runs in a node and removes its namespace.
+func (m *Manager) removeNode(ctx context.Context, lab, node string) error {
+	if markOf(lab+"-"+node) != mark(lab, node) {
+		return nil // somebody else's
+	}
+	return errors.Join(endProcesses(ctx, lab, []string{node}, false), removeHosts(lab+"-"+node), removeNamespace(lab, node))
+}
+
+// Status is a lab that is up.
+type Status struct {
+	Name    string    `json:"name"`
+	File    string    `json:"file"`
+	Since   time.Time `json:"since"`
+	Socket  string    `json:"socket"`
+	Nodes   int       `json:"nodes"`
+	Links   int       `json:"links"`
+	Problem string    `json:"problem,omitempty"`
+}
+
+// List returns the labs that are up, by name.
+func List() (all []Status, err error) {
+	names, err := noted()
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(names)
+	all = []Status{}
+	for _, name := range names {
+		s, err := loadState(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			all = append(all, Status{Name: name, Problem: "was not built to its end: vsctl lab down " + name})
+			continue
+		}
+		if err != nil {
+			all = append(all, Status{Name: name, Problem: err.Error()})
+			continue
+		}
+		st := Status{Name: name, File: s.File, Since: s.Since, Socket: s.Socket}
+		if t, err := Read(s.File, []byte(s.Text)); err != nil {
+			st.Problem = err.Error()
+		} else {
+			st.Nodes, st.Links = len(t.Members), len(t.Cables)
+		}
+		all = append(all, st)
+	}
+	return all, nil
+}
+
+// Running returns the topology of a lab that is up.
+func Running(lab string) (*Topology, error) {
+	s, err := loadState(lab)
+	if err != nil {
+		return nil, noLab(lab)
+	}
+	return Read(s.File, []byte(s.Text))
+}
+
+// noLab says that a lab is not up, and which may have been meant.
+func noLab(lab string) error {
+	names, _ := noted() // of which there may be none
+	hint := cmp.Or(didYouMean(lab, names), ": `vsctl lab list` shows those that are")
+	return api.Errorf(api.NotFound, "no lab %q is up%s", lab, hint)
+}

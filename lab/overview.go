@@ -1,0 +1,130 @@
+package lab
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/vswitch/vswitch/api"
+)
+
+// Overview is a lab as it stands.
+type Overview struct {
+	Name        string         `json:"name"`
+	Description string         `json:"description,omitempty"`
+	Since       time.Time      `json:"since"`
+	Nodes       []NodeOverview `json:"nodes"`
+	Links       []LinkOverview `json:"links"`
+
+	Services []ServiceStatus `json:"services,omitempty"`
+}
+
+// NodeOverview is a node as it stands.
+type NodeOverview struct {
+	Name      string   `json:"name"`
+	Kind      string   `json:"kind"`
+	State     string   `json:"state"`            // api.StateUp or api.StateLost
+	Reason    string   `json:"reason,omitempty"` // of the latter
+	Addresses []string `json:"addresses"`
+	Netns     string   `json:"netns,omitempty"`
+	Switch    string   `json:"switch,omitempty"`
+}
+
+// LinkOverview is a link as it stands.
+type LinkOverview struct {
+	Ends   [2]EndOverview `json:"ends"`
+	State  string         `json:"state"` // of the worse end
+	Reason string         `json:"reason,omitempty"`
+}
+
+// EndOverview is one end of a link. What it says of a port is empty where a
+// station's interface is the end, which has no port of its own.
+type EndOverview struct {
+	Node   string          `json:"node"`
+	Name   string          `json:"name"`
+	Port   string          `json:"port,omitempty"` // SWITCH/PORT
+	VLAN   *api.VLAN       `json:"vlan,omitempty"`
+	Leaves *api.Impairment `json:"leaves,omitempty"` // what becomes of frames that leave by it
+}
+
+// Show returns a lab as it stands.
+func (m *Manager) Show(ctx context.Context, lab string) (*Overview, error) {
+	s, err := loadState(lab)
+	if err != nil {
+		return nil, noLab(lab)
+	}
+	t, err := Read(s.File, []byte(s.Text))
+	if err != nil {
+		return nil, err
+	}
+	w, err := m.look(ctx, lab)
+	if err != nil {
+		return nil, err
+	}
+	o := &Overview{Name: t.Name, Description: t.Description, Since: s.Since, Nodes: []NodeOverview{}, Links: []LinkOverview{}}
+	for _, node := range t.Members {
+		o.Nodes = append(o.Nodes, w.node(t, node))
+	}
+	for _, c := range t.Cables {
+		o.Links = append(o.Links, w.link(t, c))
+	}
+	o.Services, err = Services(lab)
+	return o, err
+}
+
+func (w *world) node(t *Topology, m *Member) NodeOverview {
+	n := NodeOverview{Name: m.Name, Kind: m.Kind, State: api.StateUp, Addresses: []string{}}
+	for _, e := range m.Ends {
+		for _, p := range e.Prefixes {
+			n.Addresses = append(n.Addresses, p.String())
+		}
+	}
+	switch {
+	case m.Kind == Switch:
+		n.Switch = t.SwitchName(m)
+		if _, ok := w.switches[n.Switch]; !ok {
+			n.State, n.Reason = api.StateLost, "the daemon has no such switch"
+		}
+	case m.hasNamespace():
+		n.Netns = t.NetnsName(m)
+		if !w.nodes[m.Name] {
+			n.State, n.Reason = api.StateLost, "its namespace is gone"
+		}
+	}
+	return n
+}
+
+func (w *world) link(t *Topology, c *Cable) LinkOverview {
+	l := LinkOverview{State: api.StateUp}
+	for i, e := range c.Ends {
+		l.Ends[i] = EndOverview{Node: e.Member.Name, Name: e.Name}
+	}
+	for _, p := range t.cablePorts(c) {
+		have, ok := w.ports[p.fullName()]
+		if !ok {
+			l.State, l.Reason = api.StateLost, "the daemon has no port "+p.fullName()
+			continue
+		}
+		if have.State != api.StateUp && l.State != api.StateDown {
+			l.State, l.Reason = have.State, have.Reason
+		}
+		near := 0
+		if c.Ends[1] == p.end {
+			near = 1
+		}
+		end := &l.Ends[near]
+		end.Port = have.FullName()
+		if !strings.HasSuffix(have.Switch, "."+wiresName) {
+			end.VLAN = &have.VLAN
+			end.Leaves = have.Impair.Egress
+		}
+		if have.Kind != api.KindPatch && have.Impair.Ingress != nil {
+			station := &l.Ends[1-near]
+			if c.isWire() {
+				station = end
+			}
+			station.Leaves = have.Impair.Ingress
+		}
+	}
+	return l
+}

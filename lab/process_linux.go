@@ -1,0 +1,219 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vswitch/vswitch/internal/document"
+	"github.com/vswitch/vswitch/internal/netns"
+)
+
+// What a process of a lab finds in its environment. By the first it is found when
+// the lab is taken down, wherever it has gone.
+const (
+	labVar  = "VSWITCH_LAB"
+	nodeVar = "VSWITCH_NODE"
+)
+
+// LikeNode returns which node may have been meant by a name that none has: see
+// [document.DidYouMean].
+func (t *Topology) LikeNode(name string) string {
+	var names []string
+	for _, m := range t.Members {
+		names = append(names, m.Name)
+	}
+	return document.DidYouMean(name, names)
+}
+
+func didYouMean(word string, names []string) string { return document.DidYouMean(word, names) }
+
+// Environment returns that of a process in a node.
+func (m *Member) Environment(lab string) []string {
+	env := append(os.Environ(), labVar+"="+lab, nodeVar+"="+m.Name)
+	for name, value := range m.Env {
+		env = append(env, name+"="+value)
+	}
+	return env
+}
+
+// Enter moves the calling thread into a node: its network namespace, and a mount
+// namespace in which /etc has the node's own files and /sys its devices, as `ip
+// netns exec` does. The thread must be locked, and never be unlocked.
+func (m *Member) Enter(lab string) error {
+	name := lab + "-" + m.Name
+	ns, err := netns.Open(name)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("enter %s: %w", name, err)
+	}
+	if err := unix.Setns(ns.FD(), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("enter %s: %w", name, err)
+	}
+	if err := unix.Mount("", "/", "none", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("enter %s: keep mounts apart: %w", name, err)
+	}
+	// Where /sys cannot be had, programs do without it.
+	_ = unix.Unmount("/sys", unix.MNT_DETACH)
+	_ = unix.Mount(name, "/sys", "sysfs", 0, "")
+	files, _ := filepath.Glob(filepath.Join(etcNetns, name, "*"))
+	for _, file := range files {
+		etc := filepath.Join("/etc", filepath.Base(file))
+		if err := unix.Mount(file, etc, "none", unix.MS_BIND, ""); err != nil && !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("enter %s: %s in place of %s: %w", name, file, etc, err)
+		}
+	}
+	return nil
+}
+
+// Command returns a program that is to run in a node; start starts it.
+func (m *Member) command(ctx context.Context, lab string, args []string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env = m.Environment(lab)
+	cmd.WaitDelay = time.Second
+	return cmd
+}
+
+// start starts a program in a node.
+func (m *Member) start(lab string, cmd *exec.Cmd) error {
+	started := make(chan error)
+	go func() {
+		// Never unlocked: the thread cannot go back, and dies.
+		runtime.LockOSThread()
+		err := m.Enter(lab)
+		if err == nil {
+			err = cmd.Start()
+		}
+		started <- err
+	}()
+	return <-started
+}
+
+// in calls a function on a thread in the node's network namespace.
+func (m *Member) in(lab string, fn func() error) error {
+	ns, err := netns.Open(lab + "-" + m.Name)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	return ns.Do(fn)
+}
+
+// output runs a program in a node to its end and returns what it printed. A
+// program that cannot be run at all is an error; one that fails has its code.
+func (m *Member) output(ctx context.Context, lab string, args []string) (out string, code int, err error) {
+	cmd := m.command(ctx, lab, args)
+	var b bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &b, &b
+	if err := m.start(lab, cmd); err != nil {
+		return "", 0, refused("%s: %v", m.Name, err)
+	}
+	err = cmd.Wait()
+	var exit *exec.ExitError
+	if ctx.Err() != nil {
+		return b.String(), 0, ctx.Err()
+	}
+	if err != nil && !errors.As(err, &exit) {
+		return b.String(), 0, err
+	}
+	return b.String(), cmd.ProcessState.ExitCode(), nil
+}
+
+// runAtStart runs a command of the file's exec.
+func (mgr *Manager) runAtStart(ctx context.Context, t *Topology, m *Member, c Command) error {
+	out, code, err := m.output(ctx, t.Name, c.Args)
+	if err == nil && code != 0 {
+		err = refused("%s: the command %q has failed (exit %d):\n%s", m.Name, c, code, strings.TrimSpace(out))
+	}
+	return err
+}
+
+// patience is how long processes have to end before they are killed.
+const patience = 3 * time.Second
+
+// endProcesses ends all processes of some nodes, and with whole those of the lab
+// that belong to no node.
+func endProcesses(ctx context.Context, lab string, nodes []string, whole bool) error {
+	spaces := make(map[netns.ID]bool)
+	for _, node := range nodes {
+		if id, ok := netns.Identify(filepath.Join(netns.Dir, lab+"-"+node)); ok {
+			spaces[id] = true
+		}
+	}
+	signal := syscall.SIGTERM
+	for deadline := time.Now().Add(patience); ; {
+		left := processes(lab, nodes, spaces, whole)
+		if len(left) == 0 {
+			return nil
+		}
+		for _, pid := range left {
+			_ = syscall.Kill(pid, signal) // it may have ended
+		}
+		if signal == syscall.SIGKILL && time.Now().After(deadline.Add(patience)) {
+			return refused("processes of lab %s do not end: %v", lab, left)
+		}
+		signal = 0
+		if time.Now().After(deadline) {
+			signal = syscall.SIGKILL
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// processes finds those of some nodes, or of the whole lab: all in the nodes'
+// namespaces, and those in ours that bear its name. In another namespace, a
+// container's, there may be a lab of the same name.
+func processes(lab string, nodes []string, spaces map[netns.ID]bool, whole bool) (pids []int) {
+	own, _ := netns.Identify("/proc/thread-self/ns/net")
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		id, ok := netns.Identify(fmt.Sprintf("/proc/%d/ns/net", pid))
+		if ok && spaces[id] {
+			pids = append(pids, pid)
+			continue
+		}
+		if !ok || id != own {
+			continue
+		}
+		env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		if err != nil || dead(pid) {
+			continue
+		}
+		words := strings.Split(string(env), "\x00")
+		ofNode := func(node string) bool { return slices.Contains(words, nodeVar+"="+node) }
+		if slices.Contains(words, labVar+"="+lab) && (whole || slices.ContainsFunc(nodes, ofNode)) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// dead reports whether a process has ended, and waits for its parent alone.
+func dead(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, after, _ := strings.Cut(string(stat), ") ")
+	return err != nil || strings.HasPrefix(after, "Z") || strings.HasPrefix(after, "X")
+}

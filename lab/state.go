@@ -1,0 +1,91 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Dir is where labs that are up are noted, a folder for each. It is the machine's,
+// as the names of namespaces are.
+const Dir = "/run/vswitch/labs"
+
+// state is what is noted of a lab that is up.
+type state struct {
+	Name   string    `json:"name"`
+	File   string    `json:"file"` // that it was read from
+	Text   string    `json:"text"` // of it
+	Socket string    `json:"socket"`
+	Since  time.Time `json:"since"`
+}
+
+func folder(lab string) string { return filepath.Join(Dir, lab) }
+
+func loadState(lab string) (*state, error) {
+	text, err := os.ReadFile(filepath.Join(folder(lab), "state.json"))
+	if err != nil {
+		return nil, err
+	}
+	s := new(state)
+	return s, json.Unmarshal(text, s)
+}
+
+// save notes a lab, whole or not at all.
+func (s *state) save() error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(folder(s.Name), "state.json")
+	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+// noting saves what is noted of a lab, which its keeper reads.
+func (s *state) noting() []action {
+	return []action{{kind: "lab", what: "note the lab", do: func(context.Context) error { return s.save() }}}
+}
+
+// lock takes a lab for one program at a time. It makes its folder.
+func lock(lab string) (unlock func(), err error) {
+	if err := os.MkdirAll(folder(lab), 0o755); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(Dir, "."+lab+".lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		f.Close()
+		return nil, refused("another program is at work on lab %s: wait until it is done", lab)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock lab %s: %w", lab, err)
+	}
+	return func() { f.Close() }, nil
+}
+
+// noted returns the names of the labs that are noted.
+func noted() (names []string, err error) {
+	entries, err := os.ReadDir(Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
+}
