@@ -15,9 +15,9 @@ var fills = map[string]string{Switch: "#2a78b8", Router: "#8a5bb5", Host: "#f4f6
 
 // Measures of a drawing, in pixels.
 const (
-	nodeHeight = 34.0
-	charWidth  = 7.2
-	margin     = 70.0
+	nodeHeight = 32.0 // of a box with a name alone
+	lineHeight = 14.0 // of each address in it
+	margin     = 50.0
 )
 
 // SVG draws the graph as a picture that needs nothing else.
@@ -25,15 +25,16 @@ func (g *Graph) SVG() string {
 	places := g.layout()
 	least, most := point{math.Inf(1), math.Inf(1)}, point{math.Inf(-1), math.Inf(-1)}
 	for name, p := range places {
-		w := g.node(name).width() / 2
-		least = point{min(least.x, p.x-w), min(least.y, p.y-nodeHeight)}
-		most = point{max(most.x, p.x+w), max(most.y, p.y+2*nodeHeight)}
+		w, h := g.node(name).width()/2, g.node(name).height()/2
+		least = point{min(least.x, p.x-w), min(least.y, p.y-h)}
+		most = point{max(most.x, p.x+w), max(most.y, p.y+h)}
 	}
 	if len(places) == 0 {
 		least, most = point{}, point{}
 	}
-	shift := point{margin - least.x, margin - least.y}
-	width, height := most.x-least.x+2*margin, most.y-least.y+2*margin
+	const title = 30
+	shift := point{margin - least.x, margin + title - least.y}
+	width, height := most.x-least.x+2*margin, most.y-least.y+2*margin+title
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" width="%.0f" height="%.0f" font-family="sans-serif" font-size="13">`+"\n", width, height, width, height)
 	fmt.Fprintf(&b, `<title>%s</title><rect width="100%%" height="100%%" fill="#fff"/>`+"\n", html.EscapeString(g.Name))
@@ -49,13 +50,20 @@ func (g *Graph) SVG() string {
 	return b.String()
 }
 
+// width and height are those of the box, which has the addresses in it.
 func (n *Dot) width() float64 {
-	return max(float64(len([]rune(n.Name)))*8.5+24, 60)
+	w := float64(len([]rune(n.Name)))*8.5 + 24
+	for _, a := range n.Addresses {
+		w = max(w, float64(len(a))*6.6+16)
+	}
+	return max(w, 60)
 }
 
-// draw draws a node, with its addresses below.
+func (n *Dot) height() float64 { return nodeHeight + lineHeight*float64(len(n.Addresses)) }
+
+// draw draws a node.
 func (n *Dot) draw(b *strings.Builder, p point) {
-	w := n.width()
+	w, h := n.width(), n.height()
 	stroke, dash, ink := "#445", "", "#223"
 	if n.Kind == Switch || n.Kind == Router {
 		ink = "#fff"
@@ -63,12 +71,13 @@ func (n *Dot) draw(b *strings.Builder, p point) {
 	if n.State != api.StateUp {
 		stroke, dash = "#c0392b", ` stroke-dasharray="5,3"`
 	}
-	corner := map[string]float64{Switch: 4, Router: nodeHeight / 2, Host: 10, VM: 4, External: 0}[n.Kind]
+	corner := map[string]float64{Switch: 4, Router: 16, Host: 10, VM: 4, External: 0}[n.Kind]
 	fmt.Fprintf(b, `<g><title>%s %s, %s</title><rect x="%.1f" y="%.1f" width="%.1f" height="%.0f" rx="%.0f" fill="%s" stroke="%s" stroke-width="1.5"%s/>`,
-		n.Kind, html.EscapeString(n.Name), n.State, p.x-w/2, p.y-nodeHeight/2, w, nodeHeight, corner, fills[n.Kind], stroke, dash)
-	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="middle" fill="%s" font-weight="bold">%s</text>`, p.x, p.y+5, ink, html.EscapeString(n.Name))
+		n.Kind, html.EscapeString(n.Name), n.State, p.x-w/2, p.y-h/2, w, h, corner, fills[n.Kind], stroke, dash)
+	top := p.y - h/2
+	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="middle" fill="%s" font-weight="bold">%s</text>`, p.x, top+21, ink, html.EscapeString(n.Name))
 	for i, a := range n.Addresses {
-		fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="middle" font-size="11" fill="#445" stroke="#fff" stroke-width="3" paint-order="stroke">%s</text>`, p.x, p.y+nodeHeight/2+14+13*float64(i), html.EscapeString(a))
+		fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="middle" font-size="11" fill="%s">%s</text>`, p.x, top+21+lineHeight*float64(i+1), ink, html.EscapeString(a))
 	}
 	b.WriteString("</g>\n")
 }
@@ -80,9 +89,11 @@ func (g *Graph) drawLine(b *strings.Builder, i int, places map[string]point, shi
 	way := to.minus(from)
 	length := max(way.length(), 1)
 	unit := way.times(1 / length)
-	aside := point{-unit.y, unit.x}.times(g.bow(i))
-	middle := from.plus(to).times(0.5).plus(aside)
+	bow, along := g.bow(i)
+	aside := point{-unit.y, unit.x}.times(bow)
 	bend := from.plus(to).times(0.5).plus(aside.times(2))
+	// The point of the curve at which the words stand.
+	middle := from.times((1 - along) * (1 - along)).plus(bend.times(2 * along * (1 - along))).plus(to.times(along * along))
 	stroke, dash, thick := "#667", "", 1.5
 	if strings.HasPrefix(l.VLAN, "trunk") {
 		thick = 3
@@ -98,12 +109,17 @@ func (g *Graph) drawLine(b *strings.Builder, i int, places map[string]point, shi
 	text := func(p point, size int, fill, s string) {
 		fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="middle" font-size="%d" fill="%s" stroke="#fff" stroke-width="3" paint-order="stroke">%s</text>`, p.x, p.y, size, fill, html.EscapeString(s))
 	}
-	// Names of ends lie on the line, just outside the nodes.
-	off := func(n *Dot) float64 {
-		return 12 + min(n.width()/2/max(math.Abs(unit.x), 0.01), nodeHeight/2/max(math.Abs(unit.y), 0.01))
+	// Names of ends lie on the line, just outside the boxes. A port that is named
+	// after whom it leads to says nothing new.
+	name := func(n *Dot, from point, way point, end, far string) {
+		if end == far {
+			return
+		}
+		off := 12 + 3*float64(len(end))*math.Abs(way.x) + min(n.width()/2/max(math.Abs(way.x), 0.01), n.height()/2/max(math.Abs(way.y), 0.01))
+		text(from.plus(way.times(off)).plus(aside.times(0.6)).plus(point{0, 4}), 10, "#778", end)
 	}
-	text(from.plus(unit.times(off(g.node(l.From)))).plus(aside.times(0.5)).plus(point{0, 4}), 10, "#889", l.Ends[0])
-	text(to.minus(unit.times(off(g.node(l.To)))).plus(aside.times(0.5)).plus(point{0, 4}), 10, "#889", l.Ends[1])
+	name(g.node(l.From), from, unit, l.Ends[0], l.To)
+	name(g.node(l.To), to, unit.times(-1), l.Ends[1], l.From)
 	var words []string
 	for _, w := range []string{l.VLAN, l.Impair} {
 		if w != "" {
@@ -120,11 +136,13 @@ func (g *Graph) drawLine(b *strings.Builder, i int, places map[string]point, shi
 	b.WriteString("</g>\n")
 }
 
-// bow is how far a link is bowed aside: those between the same two share out the
-// room.
-func (g *Graph) bow(i int) float64 {
+// bow is how far a link is bowed aside, and how far along it its words stand:
+// those between the same two share out the room.
+func (g *Graph) bow(i int) (aside, along float64) {
 	n, which := 0, 0
-	same := func(a, b *Line) bool { return a.From == b.From && a.To == b.To || a.From == b.To && a.To == b.From }
+	same := func(a, b *Line) bool {
+		return a.From == b.From && a.To == b.To || a.From == b.To && a.To == b.From
+	}
 	for k := range g.Edges {
 		if same(&g.Edges[k], &g.Edges[i]) {
 			if k == i {
@@ -133,10 +151,15 @@ func (g *Graph) bow(i int) float64 {
 			n++
 		}
 	}
-	if g.Edges[i].From > g.Edges[i].To {
-		return -30 * (float64(which) - float64(n-1)/2)
+	share := 0.0
+	if n > 1 {
+		share = float64(which)/float64(n-1) - 0.5
 	}
-	return 30 * (float64(which) - float64(n-1)/2)
+	aside, along = 24*share*float64(n-1), 0.5+0.3*share
+	if g.Edges[i].From > g.Edges[i].To {
+		aside, along = -aside, 1-along
+	}
+	return aside, along
 }
 
 // HTML is a page with the picture, which can be moved and made larger, and a

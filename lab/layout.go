@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"maps"
 	"math"
 	"slices"
 )
@@ -19,9 +20,9 @@ func (p point) angle() float64 { return math.Atan2(p.y, p.x) }
 
 // Measures of a drawing, in pixels.
 const (
-	apart     = 230.0 // two nodes of the core
-	leafApart = 92.0  // two leaves of one node, on their arc
-	leafOut   = 150.0 // a leaf from its node, at least
+	apart     = 190.0 // two nodes of the core
+	leafApart = 104.0 // two leaves of one node, on their arc
+	leafOut   = 165.0 // a leaf from its node, at least
 )
 
 // layout places the nodes of a graph. Those that only one other hangs on are
@@ -47,6 +48,7 @@ func (g *Graph) layout() map[string]point {
 		}
 	}
 	places := spring(core, near, leaves)
+	lay(places)
 	for _, name := range core {
 		fan(name, near, leaves[name], places)
 	}
@@ -80,12 +82,12 @@ func spring(core []string, near map[string][]string, leaves map[string][]string)
 	for i, name := range core {
 		places[name] = at(2*math.Pi*float64(i)/float64(len(core)), apart*math.Sqrt(float64(len(core))))
 	}
-	const steps = 400
+	const steps = 600
 	for step := range steps {
 		moves := make(map[string]point)
 		for i, a := range core {
 			for _, b := range core[i+1:] {
-				want := apart + radius(len(leaves[a])) + radius(len(leaves[b]))
+				want := apart + float64(len(leaves[a])+len(leaves[b]))*leafApart/5
 				way := places[a].minus(places[b])
 				d := max(way.length(), 1)
 				force := want * want / (d * d) // pushes
@@ -110,40 +112,69 @@ func spring(core []string, near map[string][]string, leaves map[string][]string)
 	return places
 }
 
-// fan places the leaves of a node on an arc, away from its other neighbours.
-func fan(name string, near map[string][]string, leaves []string, places map[string]point) {
-	if len(leaves) == 0 {
-		return
+// lay turns a drawing so that it is wide rather than high, as screens are.
+func lay(places map[string]point) {
+	names := slices.Sorted(maps.Keys(places)) // sums depend on their order
+	var middle point
+	for _, name := range names {
+		middle = middle.plus(places[name].times(1 / float64(len(places))))
 	}
-	out, others := point{}, 0
-	for _, other := range near[name] {
-		if slices.Contains(leaves, other) {
-			continue
-		}
-		if way := places[name].minus(places[other]); way.length() > 0 {
-			out = out.plus(way.times(1 / way.length()))
-			others++
-		}
+	var xx, xy, yy float64
+	for _, name := range names {
+		d := places[name].minus(middle)
+		xx, xy, yy = xx+d.x*d.x, xy+d.x*d.y, yy+d.y*d.y
 	}
-	r := radius(len(leaves))
-	width := 2 * math.Pi * float64(len(leaves)-1) / float64(len(leaves))
-	if others > 0 {
-		// The arc leaves room for the links to the others.
-		width = min(float64(len(leaves)-1)*leafApart/r, 1.45*math.Pi)
-		r = max(r, float64(len(leaves)-1)*leafApart/width)
-		if len(leaves) == 1 {
-			r = leafOut
-		}
-	}
-	middle := -math.Pi / 2
-	if out.length() > 0.01 {
-		middle = out.angle()
-	}
-	for i, leaf := range leaves {
-		angle := middle
-		if len(leaves) > 1 {
-			angle += width * (float64(i)/float64(len(leaves)-1) - 0.5)
-		}
-		places[leaf] = places[name].plus(at(angle, r))
+	sin, cos := math.Sincos(-0.5 * math.Atan2(2*xy, xx-yy)) // of the main axis
+	for name, p := range places {
+		d := p.minus(middle)
+		places[name] = point{math.Round(cos*d.x - sin*d.y), math.Round(sin*d.x + cos*d.y)}
 	}
 }
+
+// fan places the leaves of a node around it, in the gaps that its links to others
+// leave, the widest first.
+func fan(name string, near map[string][]string, leaves []string, places map[string]point) {
+	var taken []float64 // angles of links to others
+	for _, other := range near[name] {
+		if !slices.Contains(leaves, other) {
+			taken = append(taken, places[other].minus(places[name]).angle())
+		}
+	}
+	slices.Sort(taken)
+	if len(taken) == 0 {
+		taken = []float64{math.Pi / 2}
+	}
+	type gap struct {
+		from, width float64
+		leaves      []string
+	}
+	var gaps []gap
+	for i, angle := range taken {
+		next := taken[(i+1)%len(taken)]
+		if i == len(taken)-1 {
+			next += 2 * math.Pi
+		}
+		gaps = append(gaps, gap{from: angle, width: next - angle})
+	}
+	for _, leaf := range leaves {
+		widest := &gaps[0]
+		for i := range gaps {
+			if share(gaps[i].width, len(gaps[i].leaves)) > share(widest.width, len(widest.leaves))+1e-9 {
+				widest = &gaps[i]
+			}
+		}
+		widest.leaves = append(widest.leaves, leaf)
+	}
+	r := radius(len(leaves) + len(taken))
+	for _, g := range gaps {
+		// A few stand close together in the middle of a gap.
+		between := min(share(g.width, len(g.leaves)-1), leafApart/r)
+		first := g.from + g.width/2 - between*float64(len(g.leaves)-1)/2
+		for i, leaf := range g.leaves {
+			places[leaf] = places[name].plus(at(first+between*float64(i), r))
+		}
+	}
+}
+
+// share is how much of a gap one more leaf would have to either side.
+func share(width float64, leaves int) float64 { return width / float64(leaves+2) }
