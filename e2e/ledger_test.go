@@ -43,14 +43,11 @@ type farEnd interface {
 
 // tally is what the API tells of a port.
 type tally struct {
-	Switch   string `json:"switch"`
-	Name     string `json:"name"`
-	State    string `json:"state"`
-	MTU      int    `json:"mtu"`
-	Counters struct {
-		Counters
-		Notices map[string]uint64 `json:"notices"`
-	} `json:"counters"`
+	Switch   string   `json:"switch"`
+	Name     string   `json:"name"`
+	State    string   `json:"state"`
+	MTU      int      `json:"mtu"`
+	Counters Counters `json:"counters"`
 }
 
 // full is the port's name with its switch, but for sw0.
@@ -345,7 +342,7 @@ func (l *ledger) close() {
 	now := l.read()
 	for _, p := range l.h.Ports() {
 		full := tally{Switch: p.Switch, Name: p.Name}.full()
-		api, row := now[full].Counters.Counters, l.last[full].Counters.Counters
+		api, row := now[full].Counters, l.last[full].Counters
 		if fmt.Sprint(p.Counters) != fmt.Sprint(api) {
 			t.Errorf("%s: vsctl says %+v, the API says %+v", full, p.Counters, api)
 		}
