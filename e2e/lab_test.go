@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -406,5 +407,26 @@ links:
 	begin := time.Now()
 	h.VS("lab", "down", "large")
 	t.Logf("down in %v", time.Since(begin))
+	h.noLabs()
+}
+
+// TestExamples builds each example and takes its tests.
+func TestExamples(t *testing.T) {
+	files, err := filepath.Glob("../examples/*.yaml")
+	if err != nil || len(files) < 4 {
+		t.Fatalf("examples: %v, %v", files, err)
+	}
+	h := NewHost(t)
+	for _, file := range files {
+		if file, err = filepath.Abs(file); err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimSuffix(filepath.Base(file), ".yaml")
+		h.VS("lab", "up", file)
+		if r := h.TryVS("lab", "test", name); r.Code != 0 {
+			t.Errorf("the tests of %s: exit %d\n%s", file, r.Code, r.Output())
+		}
+		h.VS("lab", "down", name)
+	}
 	h.noLabs()
 }

@@ -1,8 +1,16 @@
 package lab
 
 import (
+	_ "embed"
+
 	"github.com/vswitch/vswitch/internal/document"
 )
+
+// Schema is the JSON schema of a lab's file, by which editors complete keys. It is
+// made by go run ./lab/schema.
+//
+//go:embed lab.schema.json
+var Schema []byte
 
 // Spec is a lab as a file has it. Its keys are those of the file; those of ports
 // and switches are the flags of vsctl, with underscores.

@@ -26,7 +26,7 @@ func (a *app) labCommand() *cobra.Command {
 		Long: `A lab is a YAML file with nodes and the links between them. lab up builds it, in
 a second, and lab down takes all of it away. Labs need root.`,
 	})
-	c.AddCommand(a.labUp(), a.labDown(), a.labApply(), a.labList(), a.labShow(), a.labCheck(), a.labExec(), a.labShell(), a.labPing(), a.labTest(), a.labGraph(), a.labExport(), a.labImport(), a.labLink(), a.labImpair(), labKeep())
+	c.AddCommand(a.labUp(), a.labDown(), a.labApply(), a.labList(), a.labShow(), a.labCheck(), a.labExec(), a.labShell(), a.labPing(), a.labTest(), a.labGraph(), a.labExport(), a.labImport(), a.labSchema(), a.labLink(), a.labImpair(), labKeep())
 	return c
 }
 

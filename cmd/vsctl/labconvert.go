@@ -41,6 +41,26 @@ changed since it was built, such as impairments, as it is now.`,
 	}
 }
 
+func (a *app) labSchema() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON schema of a lab's file, by which editors complete keys",
+		Long: `Print the JSON schema of a lab's file. Editors that speak to yaml-language-server
+complete keys by it where the file begins with the line
+
+  # yaml-language-server: $schema=PATH
+
+make install puts it below share/vswitch.`,
+		Args: words(),
+		RunE: func(*cobra.Command, []string) error {
+			if _, err := a.stdout.Write(lab.Schema); err != nil {
+				return outputError{err}
+			}
+			return nil
+		},
+	}
+}
+
 func (a *app) labImport() *cobra.Command {
 	return &cobra.Command{
 		Use:   "import FILE",

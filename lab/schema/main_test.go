@@ -1,0 +1,62 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"testing"
+)
+
+// TestSchemaIsOfTheTypes holds that the schema that ships was made of the types as
+// they are.
+func TestSchemaIsOfTheTypes(t *testing.T) {
+	want, err := generate("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile("../lab.schema.json")
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("lab/lab.schema.json (%v) is not what go run ./lab/schema prints: run it again", err)
+	}
+}
+
+// TestSchemaHasTheKeys looks for keys of each part of a file.
+func TestSchemaHasTheKeys(t *testing.T) {
+	text, err := generate("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type part struct {
+		Properties           map[string]json.RawMessage
+		Items                json.RawMessage
+		AdditionalProperties json.RawMessage
+		Description          string
+		Enum                 []string
+	}
+	read := func(raw json.RawMessage) (p part) {
+		if err := json.Unmarshal(raw, &p); err != nil {
+			t.Fatalf("%v in %.200s", err, raw)
+		}
+		return p
+	}
+	all := read(text).Properties
+	nodes := read(read(all["nodes"]).AdditionalProperties).Properties
+	links := read(read(all["links"]).Items).Properties
+	tests := read(read(all["tests"]).Items).Properties
+	for _, key := range []string{"kind", "ip", "gateway", "routes", "exec", "services", "pass_reserved", "memory", "device"} {
+		if _, ok := nodes[key]; !ok {
+			t.Errorf("nodes have no key %s", key)
+		}
+	}
+	if kind, exec := read(nodes["kind"]), read(nodes["exec"]); len(kind.Enum) != 5 || exec.Description == "" {
+		t.Errorf("kind is one of %v, and exec is described as %q", kind.Enum, exec.Description)
+	}
+	for _, key := range []string{"endpoints", "access", "trunk", "max_macs", "impair", "mtu"} {
+		if _, ok := links[key]; !ok {
+			t.Errorf("links have no key %s", key)
+		}
+	}
+	if _, ok := tests["ping"]; !ok {
+		t.Error("tests have no ping")
+	}
+}
