@@ -65,16 +65,12 @@ func (w *worker) carrySegments(c *core, ln *line, dir way, f *frame.Frame, tag f
 		w.lose(c, r)
 		return
 	}
-	room := cut.Bound()
-	for more := true; more; {
+	for room := cut.Bound(); room > 0; room = cut.Bound() {
 		h := w.hold(c, room)
 		if h == nil {
 			return // nor are the segments behind it
 		}
-		if more = cut.Next(h.room, &h.frame); !more {
-			w.letGo(h)
-			return
-		}
+		cut.Next(h.room, &h.frame)
 		w.send(c, ln, dir, h, tag)
 	}
 }
@@ -172,11 +168,29 @@ func (w *worker) takeOver() {
 	for h := first; h != nil; {
 		following := h.next
 		w.waiting.Add(-1)
-		if v := h.core.view(); v != nil && v.lines[h.way] != nil {
-			w.carry(h.core, v.lines[h.way], h.way, &h.frame, h.tag)
-		}
-		h.free()
+		w.adopt(h)
 		h = following
+	}
+}
+
+// adopt carries a frame that lies in memory of its own already.
+func (w *worker) adopt(h *held) {
+	w.octets += len(h.room)
+	var ln *line
+	v := h.core.view()
+	if v != nil {
+		ln = v.lines[h.way]
+	}
+	switch {
+	case v == nil: // deleted meanwhile
+		w.letGo(h)
+	case ln == nil: // no longer impaired
+		w.wheel.put(h, w.instant())
+	case ln.cuts:
+		w.carrySegments(h.core, ln, h.way, &h.frame, h.tag)
+		w.letGo(h)
+	default:
+		w.send(h.core, ln, h.way, h, h.tag)
 	}
 }
 
@@ -217,10 +231,10 @@ func (w *worker) carryIn(in *view, frames []frame.Frame) (n int) {
 // arrivals has the frames that have come to the end of their lines leave by the
 // port, or go on through the switch, until they are enough for one batch.
 func (w *worker) arrivals() {
+	w.now, w.begun = w.clock(), 0
 	if w.handed.Load() != nil {
 		w.takeOver()
 	}
-	w.now, w.begun = w.clock(), 0
 	var spent queue
 	due := uint64(w.instant()) >> tickShift
 	for w.work < enoughWork {

@@ -339,6 +339,44 @@ func TestLinesOfSeveralWorkers(t *testing.T) {
 	}
 }
 
+// TestHandedOverFramesTakeTheirTime hands frames to a worker that was asleep for
+// long: they are delayed from then on, and whatever becomes of their port's line
+// meanwhile.
+func TestHandedOverFramesTakeTheirTime(t *testing.T) {
+	for _, cfg := range []impair.Config{{Delay: 20 * time.Millisecond}, {Delay: 20 * time.Millisecond, Rate: 100_000_000_000}} {
+		b := newLineBench(t)
+		b.add(PortConfig{Name: "p1", Impair: Impairments{Egress: cfg}})
+		other, err := newWorker(0, b.workerConfig(0))
+		b.must(err)
+		defer other.poll.close()
+		var f frame.Frame
+		f.Reset(padded(ether(mac(2), mac(1), 46)), 0, frame.Offload{})
+		v := b.view("p1")
+		b.at(1)
+		b.w.instant() // of a batch long ago
+		b.time = 100 * msec
+		other.carry(v.core, v.lines[egress], egress, &f, 0)
+		b.at(100)
+		b.at(119.9)
+		b.expect("p1", 0)
+		b.at(120.2)
+		b.expect("p1", 1)
+		b.empty()
+
+		other.carry(v.core, v.lines[egress], egress, &f, 0)
+		b.must(b.setPort("p1", func(c *PortConfig) { c.Impair = Impairments{} }))
+		b.at(121)
+		b.at(122)
+		b.expect("p1", 1)
+		b.empty()
+
+		other.handOver(v.core, b.w, egress, &f, 0)
+		b.must(b.DeletePort(context.Background(), "sw0", "p1"))
+		b.at(123)
+		b.empty()
+	}
+}
+
 // TestDelayInTime has the engine's own workers and timers deliver.
 func TestDelayInTime(t *testing.T) {
 	e, host := startEngine(t, 1)
