@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,7 +26,7 @@ type ours struct {
 func oursPath() string { return filepath.Join(Dir, ".daemon.json") }
 
 // ensureDaemon starts a daemon where none answers.
-func (m *Manager) ensureDaemon(ctx context.Context, lab string) error {
+func (m *Manager) ensureDaemon(ctx context.Context) error {
 	_, err := m.client.Version(ctx)
 	var answered *api.Error
 	if err == nil || !errors.As(err, &answered) || answered.Code != api.NoDaemon || m.cfg.Daemon == "" {
@@ -103,14 +104,20 @@ func (m *Manager) endDaemon(ctx context.Context) error {
 // began returns when a process began, in ticks since the machine did; "" where
 // there is none.
 func began(pid int) string {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return ""
-	}
-	_, after, _ := strings.Cut(string(stat), ") ")
-	fields := strings.Fields(after)
+	fields := stat(pid)
 	if len(fields) < 20 {
 		return ""
 	}
 	return fields[19] // starttime, the 22nd of proc(5)
+}
+
+// stat returns the fields of /proc/PID/stat from the third on, the state; none
+// where there is no such process.
+func stat(pid int) []string {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil
+	}
+	// The name is in parentheses and may hold anything (proc(5)).
+	return strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 }

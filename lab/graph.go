@@ -45,7 +45,7 @@ func GraphOf(o *Overview) *Graph {
 		near, far := l.Ends[0], l.Ends[1]
 		g.Edges = append(g.Edges, Line{
 			From: near.Node, To: far.Node, Ends: [2]string{near.Name, far.Name}, State: l.State,
-			VLAN: vlansOf(near.VLAN, far.VLAN), Impair: leavingOf(near.Node, near.Leaves, far.Node, far.Leaves),
+			VLAN: short.Replace(l.VLANs()), Impair: l.Impairments(),
 		})
 	}
 	return g
@@ -53,35 +53,25 @@ func GraphOf(o *Overview) *Graph {
 
 // Graph draws a lab as its file has it: everything is up.
 func (t *Topology) Graph() *Graph {
-	g := &Graph{Name: t.Name, Nodes: []Dot{}, Edges: []Line{}}
+	o := &Overview{Name: t.Name}
 	for _, m := range t.Members {
-		n := Dot{m.Name, m.Kind, api.StateUp, []string{}}
-		for _, e := range m.Ends {
-			for _, p := range e.Prefixes {
-				n.Addresses = append(n.Addresses, p.String())
-			}
-		}
-		g.Nodes = append(g.Nodes, n)
+		o.Nodes = append(o.Nodes, NodeOverview{Name: m.Name, Kind: m.Kind, State: api.StateUp, Addresses: m.addresses()})
 	}
 	for _, c := range t.Cables {
-		var vlans [2]*api.VLAN
-		var leaves [2]*api.Impairment
+		l := LinkOverview{State: api.StateUp}
 		for i, e := range c.Ends {
+			l.Ends[i] = EndOverview{Node: e.Member.Name, Name: e.Name}
 			if e.Kind == Switch {
-				vlans[i] = e.Settings.shown()
+				l.Ends[i].VLAN = e.Settings.shown()
 			}
 			if spec := c.Leaves[i]; spec != nil && *spec != (api.ImpairmentSpec{Replace: true}) {
-				leaves[i] = new(api.Impairment)
-				_ = convert(spec, leaves[i]) // of plain fields
+				l.Ends[i].Leaves = new(api.Impairment)
+				_ = convert(spec, l.Ends[i].Leaves) // of plain fields
 			}
 		}
-		near, far := c.Ends[0], c.Ends[1]
-		g.Edges = append(g.Edges, Line{
-			From: near.Member.Name, To: far.Member.Name, Ends: [2]string{near.Name, far.Name}, State: api.StateUp,
-			VLAN: vlansOf(vlans[0], vlans[1]), Impair: leavingOf(near.Member.Name, leaves[0], far.Member.Name, leaves[1]),
-		})
+		o.Links = append(o.Links, l)
 	}
-	return g
+	return GraphOf(o)
 }
 
 // shown is what the API will show of a port's VLANs.
@@ -94,36 +84,8 @@ func (s *PortSettings) shown() *api.VLAN {
 	return &v
 }
 
-// vlansOf says the VLANs of a link, once where both ends are alike.
-func vlansOf(near, far *api.VLAN) string {
-	var words []string
-	for _, v := range []*api.VLAN{near, far} {
-		if v != nil && (len(words) == 0 || words[0] != shortVLAN(v)) {
-			words = append(words, shortVLAN(v))
-		}
-	}
-	return strings.Join(words, " / ")
-}
-
-// shortVLAN says a policy in as few words as a drawing has room for.
-func shortVLAN(v *api.VLAN) string {
-	return strings.NewReplacer("access VLAN ", "access ", "trunk VLANs ", "trunk ", "trunk all VLANs", "trunk all", "tunnel VLAN ", "tunnel ").Replace(v.String())
-}
-
-// leavingOf says what becomes of frames, once where it is the same both ways.
-func leavingOf(near string, nearLeaves *api.Impairment, far string, farLeaves *api.Impairment) string {
-	switch {
-	case nearLeaves != nil && farLeaves != nil && *nearLeaves == *farLeaves:
-		return nearLeaves.String()
-	case nearLeaves != nil && farLeaves != nil:
-		return fmt.Sprintf("%s: %s; %s: %s", near, nearLeaves, far, farLeaves)
-	case nearLeaves != nil:
-		return fmt.Sprintf("%s: %s", near, nearLeaves)
-	case farLeaves != nil:
-		return fmt.Sprintf("%s: %s", far, farLeaves)
-	}
-	return ""
-}
+// short says VLANs in as few words as a drawing has room for.
+var short = strings.NewReplacer("access VLAN ", "access ", "trunk VLANs ", "trunk ", "trunk all VLANs", "trunk all", "tunnel VLAN ", "tunnel ")
 
 // label says all of a link that has room beside it.
 func (l *Line) label() string {

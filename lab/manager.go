@@ -12,6 +12,7 @@ import (
 
 	"github.com/vswitch/vswitch/api"
 	"github.com/vswitch/vswitch/api/client"
+	"github.com/vswitch/vswitch/internal/document"
 )
 
 // Config says with which daemon labs are built, and who is told of it.
@@ -69,7 +70,7 @@ func (m *Manager) Up(ctx context.Context, t *Topology, file string, text []byte)
 	if s, err := loadState(t.Name); err == nil {
 		return m.upAlready(ctx, s, t)
 	}
-	if err := m.ensureDaemon(ctx, t.Name); err != nil {
+	if err := m.ensureDaemon(ctx); err != nil {
 		return errors.Join(err, os.RemoveAll(folder(t.Name)))
 	}
 	err = m.upNew(ctx, t, file, text)
@@ -191,6 +192,7 @@ func (m *Manager) takeBack(ctx context.Context, done []action) (err error) {
 			err = errors.Join(err, fmt.Errorf("take back: %s: %w", done[i].what, e))
 		}
 	}
+	m.tell(Progress{Done: len(done), Of: len(done)})
 	return err
 }
 
@@ -225,6 +227,7 @@ func (m *Manager) Down(ctx context.Context, lab string) (found bool, err error) 
 		errs = append(errs, removeHosts(lab+"-"+node), removeNamespace(lab, node))
 	}
 	errs = append(errs, os.RemoveAll(folder(lab)), m.endDaemon(ctx))
+	m.tell(Progress{Done: 1, Of: 1})
 	return found || len(nodes) > 0 || switches > 0, errors.Join(errs...)
 }
 
@@ -309,6 +312,6 @@ func Running(lab string) (*Topology, error) {
 // noLab says that a lab is not up, and which may have been meant.
 func noLab(lab string) error {
 	names, _ := noted() // of which there may be none
-	hint := cmp.Or(didYouMean(lab, names), ": `vsctl lab list` shows those that are")
+	hint := cmp.Or(document.DidYouMean(lab, names), ": `vsctl lab list` shows those that are")
 	return api.Errorf(api.NotFound, "no lab %q is up%s", lab, hint)
 }

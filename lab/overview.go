@@ -73,12 +73,7 @@ func (m *Manager) Show(ctx context.Context, lab string) (*Overview, error) {
 }
 
 func (w *world) node(t *Topology, m *Member) NodeOverview {
-	n := NodeOverview{Name: m.Name, Kind: m.Kind, State: api.StateUp, Addresses: []string{}}
-	for _, e := range m.Ends {
-		for _, p := range e.Prefixes {
-			n.Addresses = append(n.Addresses, p.String())
-		}
-	}
+	n := NodeOverview{Name: m.Name, Kind: m.Kind, State: api.StateUp, Addresses: m.addresses()}
 	switch {
 	case m.Kind == Switch:
 		n.Switch = t.SwitchName(m)
@@ -127,4 +122,42 @@ func (w *world) link(t *Topology, c *Cable) LinkOverview {
 		}
 	}
 	return l
+}
+
+// addresses returns those of a node, with the lengths of their prefixes.
+func (m *Member) addresses() []string {
+	all := []string{}
+	for _, e := range m.Ends {
+		for _, p := range e.Prefixes {
+			all = append(all, p.String())
+		}
+	}
+	return all
+}
+
+// VLANs says the VLANs of a link in words, once where both ends are alike.
+func (l *LinkOverview) VLANs() string {
+	var words []string
+	for _, e := range l.Ends {
+		if e.VLAN != nil && (len(words) == 0 || words[0] != e.VLAN.String()) {
+			words = append(words, e.VLAN.String())
+		}
+	}
+	return strings.Join(words, " / ")
+}
+
+// Impairments says what becomes of frames in words, once where it is the same
+// both ways.
+func (l *LinkOverview) Impairments() string {
+	near, far := l.Ends[0].Leaves, l.Ends[1].Leaves
+	if near != nil && far != nil && *near == *far {
+		return near.String()
+	}
+	var words []string
+	for _, e := range l.Ends {
+		if e.Leaves != nil {
+			words = append(words, e.Node+": "+e.Leaves.String())
+		}
+	}
+	return strings.Join(words, "; ")
 }

@@ -38,8 +38,6 @@ func (t *Topology) LikeNode(name string) string {
 	return document.DidYouMean(name, names)
 }
 
-func didYouMean(word string, names []string) string { return document.DidYouMean(word, names) }
-
 // Environment returns that of a process in a node.
 func (m *Member) Environment(lab string) []string {
 	env := append(os.Environ(), labVar+"="+lab, nodeVar+"="+m.Name)
@@ -81,7 +79,7 @@ func (m *Member) Enter(lab string) error {
 	return nil
 }
 
-// Command returns a program that is to run in a node; start starts it.
+// command returns a program that is to run in a node; start starts it.
 func (m *Member) command(ctx context.Context, lab string, args []string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env = m.Environment(lab)
@@ -213,7 +211,6 @@ func processes(lab string, nodes []string, spaces map[netns.ID]bool, whole bool)
 
 // dead reports whether a process has ended, and waits for its parent alone.
 func dead(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	_, after, _ := strings.Cut(string(stat), ") ")
-	return err != nil || strings.HasPrefix(after, "Z") || strings.HasPrefix(after, "X")
+	fields := stat(pid)
+	return len(fields) == 0 || fields[0] == "Z" || fields[0] == "X"
 }

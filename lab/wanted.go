@@ -78,7 +78,7 @@ func (t *Topology) cablePorts(c *Cable) []*port {
 	near, far := c.Ends[0], c.Ends[1]
 	switch {
 	case c.isWire():
-		number := t.wireNumber(c)
+		number := t.wires[c]
 		return []*port{t.wirePort(near, number), t.wirePort(far, number)}
 	case near.Kind == Switch && far.Kind == Switch:
 		return []*port{t.patchPort(near), t.patchPort(far)}
@@ -87,9 +87,6 @@ func (t *Topology) cablePorts(c *Cable) []*port {
 	}
 	return []*port{t.stationPort(far, near)}
 }
-
-// wireNumber is the VLAN of a cable without a switch.
-func (t *Topology) wireNumber(c *Cable) int { return t.wires[c] }
 
 // base says what is common to the ports of a switch.
 func (t *Topology) base(e *End) *port {

@@ -355,7 +355,7 @@ func writeLab(w io.Writer, o *lab.Overview) error {
 	links := newTable("LINK", "STATE", "VLAN", "LEAVES", "REASON")
 	for _, l := range o.Links {
 		near, far := l.Ends[0], l.Ends[1]
-		links.add(near.Node+":"+near.Name+" - "+far.Node+":"+far.Name, l.State, orDash(vlanWords(near, far)), orDash(leaveWords(near, far)), l.Reason)
+		links.add(near.Node+":"+near.Name+" - "+far.Node+":"+far.Name, l.State, orDash(l.VLANs()), orDash(l.Impairments()), l.Reason)
 	}
 	if err := nodes.write(w); err != nil {
 		return err
@@ -378,31 +378,6 @@ func writeLab(w io.Writer, o *lab.Overview) error {
 		return err
 	}
 	return services.write(w, "RESTARTS")
-}
-
-// vlanWords says the VLANs of a link once, where both ends have the same.
-func vlanWords(near, far lab.EndOverview) string {
-	var words []string
-	for _, e := range []lab.EndOverview{near, far} {
-		if e.VLAN != nil && (len(words) == 0 || words[0] != e.VLAN.String()) {
-			words = append(words, e.VLAN.String())
-		}
-	}
-	return strings.Join(words, " / ")
-}
-
-func leaveWords(near, far lab.EndOverview) string {
-	switch {
-	case near.Leaves != nil && far.Leaves != nil && *near.Leaves == *far.Leaves:
-		return near.Leaves.String()
-	case near.Leaves != nil && far.Leaves != nil:
-		return near.Node + ": " + near.Leaves.String() + "; " + far.Node + ": " + far.Leaves.String()
-	case near.Leaves != nil:
-		return near.Node + ": " + near.Leaves.String()
-	case far.Leaves != nil:
-		return far.Node + ": " + far.Leaves.String()
-	}
-	return ""
 }
 
 // completeLab offers the labs that are up.

@@ -131,6 +131,14 @@ func (d *Document) scalar(n *Node, want string) bool {
 	return n.Kind == Scalar
 }
 
+// mapping reports whether n is one; nothing is none, and no problem.
+func (d *Document) mapping(n *Node) bool {
+	if n.Kind != Mapping && n.Kind != Null {
+		d.Wrong(n, "a mapping")
+	}
+	return n.Kind == Mapping
+}
+
 func (d *Document) intoScalar(n *Node, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.String:
@@ -175,12 +183,7 @@ func (d *Document) intoSlice(n *Node, v reflect.Value) {
 }
 
 func (d *Document) intoMap(n *Node, v reflect.Value) {
-	switch n.Kind {
-	case Null:
-		return
-	case Mapping:
-	default:
-		d.Wrong(n, "a mapping")
+	if !d.mapping(n) {
 		return
 	}
 	all := reflect.MakeMap(v.Type())
@@ -196,12 +199,7 @@ func (d *Document) intoStruct(n *Node, v reflect.Value) {
 	if p, ok := v.Addr().Interface().(placed); ok {
 		p.stand(n.Place, n.Entries)
 	}
-	switch n.Kind {
-	case Null:
-		return
-	case Mapping:
-	default:
-		d.Wrong(n, "a mapping")
+	if !d.mapping(n) {
 		return
 	}
 	fields := make(map[string]reflect.Value)
@@ -263,12 +261,7 @@ type Pair[T any] struct {
 
 // Decode implements [Decoder].
 func (m *Map[T]) Decode(d *Document, n *Node) {
-	switch n.Kind {
-	case Null:
-		return
-	case Mapping:
-	default:
-		d.Wrong(n, "a mapping")
+	if !d.mapping(n) {
 		return
 	}
 	for _, e := range n.Entries {
