@@ -410,23 +410,48 @@ links:
 	h.noLabs()
 }
 
-// TestExamples builds each example and takes its tests.
+// TestExamples builds each example and takes its tests. Guests get the kernel that
+// is there for tests.
 func TestExamples(t *testing.T) {
+	h := NewHost(t)
+	Need(t, "qemu-system-x86_64", "busybox", "lldpd", "vtysh")
+	kernel, _ := guestImage(t)
 	files, err := filepath.Glob("../examples/*.yaml")
-	if err != nil || len(files) < 4 {
+	if err != nil || len(files) < 8 {
 		t.Fatalf("examples: %v, %v", files, err)
 	}
-	h := NewHost(t)
 	for _, file := range files {
-		if file, err = filepath.Abs(file); err != nil {
+		text, err := os.ReadFile(file)
+		if err != nil {
 			t.Fatal(err)
 		}
 		name := strings.TrimSuffix(filepath.Base(file), ".yaml")
-		h.VS("lab", "up", file)
-		if r := h.TryVS("lab", "test", name); r.Code != 0 {
-			t.Errorf("the tests of %s: exit %d\n%s", file, r.Code, r.Output())
-		}
-		h.VS("lab", "down", name)
+		h.Case(name, func(t *testing.T) {
+			h.VS("lab", "up", h.lab(strings.Replace(string(text), "/boot/vmlinuz-*", kernel, 1)))
+			if r := h.TryVS("lab", "test", name); r.Code != 0 {
+				t.Errorf("its tests: exit %d\n%s", r.Code, r.Output())
+			}
+			h.VS("lab", "down", name)
+			h.noLabs()
+		})
 	}
+}
+
+// TestImportedExample builds what containerlab has a file of, and holds that all
+// nodes reach each other that do there.
+func TestImportedExample(t *testing.T) {
+	h := NewHost(t)
+	file, err := filepath.Abs("../examples/pair.clab.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := h.TryVS("lab", "import", file)
+	if r.Code != 0 || !strings.Contains(r.Stderr, "image") {
+		t.Fatalf("lab import: exit %d\n%s", r.Code, r.Output())
+	}
+	h.VS("lab", "up", h.lab(r.Stdout))
+	h.VS("lab", "exec", "pair", "client", "ping", "-c1", "-w10", "server")
+	h.VS("lab", "exec", "pair", "server", "ping", "-c1", "-w10", "client")
+	h.VS("lab", "down", "pair")
 	h.noLabs()
 }

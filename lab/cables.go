@@ -9,6 +9,7 @@ import (
 	"github.com/vswitch/vswitch/api"
 	"github.com/vswitch/vswitch/frame"
 	"github.com/vswitch/vswitch/internal/document"
+	"github.com/vswitch/vswitch/vlan"
 )
 
 // cables makes the links: patterns expanded, with the defaults.
@@ -213,24 +214,64 @@ func (b *builder) addresses() {
 			}
 		}
 		for _, p := range m.IP.By {
-			e := b.used[m.Name+":"+p.Key]
-			if e == nil && b.brokenLinks {
-				continue
-			}
-			if e == nil {
-				b.d.Reject(p.Place, "%s has no interface %q%s", m.Name, p.Key, document.DidYouMean(p.Key, m.interfaces()))
+			to := b.interfacePrefixes(m, p.Key, p.Place)
+			if to == nil {
 				continue
 			}
 			for _, ip := range p.Value {
-				b.address(e, ip)
+				if prefix, ok := b.prefix(ip); ok {
+					*to = append(*to, prefix)
+				}
 			}
 		}
 	}
 }
 
+// interfacePrefixes returns where the addresses of an interface are kept: of an
+// end's own, or of one of a VLAN on it, which it makes.
+func (b *builder) interfacePrefixes(m *Member, name string, at document.Place) *[]netip.Prefix {
+	if e := b.used[m.Name+":"+name]; e != nil {
+		return &e.Prefixes
+	}
+	dot := strings.LastIndexByte(name, '.')
+	e := (*End)(nil)
+	if dot > 0 {
+		e = b.used[m.Name+":"+name[:dot]]
+	}
+	switch {
+	case e == nil && b.brokenLinks:
+		return nil
+	case e == nil:
+		b.d.Reject(at, "%s has no interface %q%s", m.Name, name, document.DidYouMean(name, m.interfaces()))
+		return nil
+	}
+	id, err := vlan.ParseID(name[dot+1:])
+	if err != nil {
+		b.d.Reject(at, "%q is no interface of a VLAN: %v", name, err)
+		return nil
+	}
+	if len(name) > longestIfName {
+		b.d.Reject(at, "%q cannot name an interface of a VLAN: it has %d characters, and %d are the most", name, len(name), longestIfName)
+	}
+	v := &VLANInterface{Name: name, ID: id, at: at}
+	e.VLANs = append(e.VLANs, v)
+	return &v.Prefixes
+}
+
 func (m *Member) interfaces() (names []string) {
 	for _, e := range m.Ends {
 		names = append(names, e.Name)
+	}
+	return names
+}
+
+// allInterfaces returns the names of a node's interfaces, those of VLANs, too.
+func (m *Member) allInterfaces() (names []string) {
+	for _, e := range m.Ends {
+		names = append(names, e.Name)
+		for _, v := range e.VLANs {
+			names = append(names, v.Name)
+		}
 	}
 	return names
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/vswitch/vswitch/impair"
 	"github.com/vswitch/vswitch/internal/document"
 	"github.com/vswitch/vswitch/internal/terms"
+	"github.com/vswitch/vswitch/lab/vm"
 	"github.com/vswitch/vswitch/vlan"
 )
 
@@ -26,10 +27,10 @@ var Kinds = []string{Host, Router, Switch, VM, External}
 var fits = map[string][]string{
 	"ip":       {Host, Router, VM},
 	"gateway":  {Host, Router, VM},
-	"routes":   {Host, Router},
-	"sysctls":  {Host, Router},
-	"env":      {Host, Router},
-	"exec":     {Host, Router},
+	"routes":   {Host, Router, VM},
+	"sysctls":  {Host, Router, VM},
+	"env":      {Host, Router, VM},
+	"exec":     {Host, Router, VM},
 	"services": {Host, Router},
 
 	"ageing":        {Switch},
@@ -44,6 +45,9 @@ var fits = map[string][]string{
 	"initrd": {VM},
 	"append": {VM},
 	"args":   {VM},
+
+	"user_data": {VM},
+	"accel":     {VM},
 
 	"device": {External},
 }
@@ -65,8 +69,11 @@ func (b *builder) checkMembers() {
 		case External:
 			b.checkExternal(m)
 		}
-		if m.Kind == Host || m.Kind == Router {
+		if m.hasNamespace() {
 			b.checkHost(m)
+		}
+		for _, r := range m.Routes {
+			b.checkRoute(m, r)
 		}
 		b.checkGateways(m)
 	}
@@ -130,6 +137,12 @@ func (b *builder) checkVM(m *Member) {
 	if m.Append != "" && m.Kernel == "" {
 		b.d.Reject(m.Of("append"), "a command line goes with a kernel: say kernel, too")
 	}
+	if m.UserData != "" && m.Image == "" {
+		b.d.Reject(m.Of("user_data"), "user_data is for cloud-init, on a disk: say image, too")
+	}
+	if m.Accel != "" && m.Accel != vm.KVM && m.Accel != vm.TCG {
+		b.d.Reject(m.Of("accel"), "%q does not say how the machine runs: use kvm or tcg, or leave it out", m.Accel)
+	}
 	if m.Memory != "" && !regexp.MustCompile(`^[1-9][0-9]*[MG]$`).MatchString(m.Memory) {
 		b.d.Reject(m.Of("memory"), "%q is no amount of memory: write such as 256M or 2G", m.Memory)
 	}
@@ -167,9 +180,6 @@ func (b *builder) checkHost(m *Member) {
 			b.d.Reject(p.Place, "%q cannot name a service: %s", p.Key, nameRule)
 		}
 	}
-	for _, r := range m.Routes {
-		b.checkRoute(m, r)
-	}
 }
 
 func (b *builder) checkRoute(m *Member, r Route) {
@@ -185,8 +195,8 @@ func (b *builder) checkRoute(m *Member, r Route) {
 			b.d.Reject(r.Place, "%q is no address of a router", r.Via)
 		}
 	}
-	if r.Dev != "" && !slices.Contains(m.interfaces(), r.Dev) {
-		b.d.Reject(r.Place, "%s has no interface %q%s", m.Name, r.Dev, document.DidYouMean(r.Dev, m.interfaces()))
+	if r.Dev != "" && !slices.Contains(m.allInterfaces(), r.Dev) {
+		b.d.Reject(r.Place, "%s has no interface %q%s", m.Name, r.Dev, document.DidYouMean(r.Dev, m.allInterfaces()))
 	}
 }
 
@@ -199,12 +209,10 @@ func (b *builder) checkGateways(m *Member) {
 			continue
 		}
 		reached := addr.IsLinkLocalUnicast()
-		for _, e := range m.Ends {
-			for _, p := range e.Prefixes {
-				reached = reached || p.Contains(addr)
-			}
+		for _, p := range m.prefixes() {
+			reached = reached || p.Contains(addr)
 		}
-		if !reached && m.Kind != VM {
+		if !reached {
 			b.d.Reject(g.Place, "no address of %s is in a network with its gateway %s", m.Name, addr)
 		}
 	}
@@ -346,6 +354,18 @@ func (s *PortSettings) untagged() vlan.ID {
 		return 0
 	}
 	return p.VLAN
+}
+
+// tags reports whether frames of a VLAN leave a port with its tag.
+func (s *PortSettings) tags(id vlan.ID) bool {
+	p, err := terms.Policy(s.VLAN(), nil)
+	switch {
+	case err != nil || !p.Member(id):
+		return false
+	case p.Mode == vlan.NativeUntagged:
+		return p.VLAN != id
+	}
+	return p.Mode == vlan.Trunk || p.Mode == vlan.NativeTagged
 }
 
 // carries reports whether a port carries a VLAN.

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -134,6 +135,7 @@ func (im *importer) inherit(n clabNode) clabNode {
 		if f == nil {
 			continue
 		}
+		n.others = append(n.others, f.others...)
 		if n.exec == nil {
 			n.exec = f.exec
 		}
@@ -162,8 +164,12 @@ func (im *importer) node(p document.Pair[clabNode]) string {
 		if env := mapping(n.env); env != "" {
 			words = append(words, "env: "+env)
 		}
+		addresses, rest := im.addresses(p.Key, n.exec)
+		if addresses != "" {
+			words = append(words, "ip: {"+addresses+"}")
+		}
 		var commands []string
-		for _, c := range n.exec {
+		for _, c := range rest {
 			commands = append(commands, c.yaml())
 		}
 		if len(commands) > 0 {
@@ -171,6 +177,33 @@ func (im *importer) node(p document.Pair[clabNode]) string {
 		}
 	}
 	return fmt.Sprintf("  %s: {%s}\n", quote(p.Key), strings.Join(words, ", "))
+}
+
+// addresses finds the commands that give a node's interfaces addresses: what they
+// say can be said as such, and then is known to the other nodes, too.
+func (im *importer) addresses(node string, commands []Command) (ip string, rest []Command) {
+	by := make(map[string][]string)
+	for _, c := range commands {
+		words := strings.Fields(c.String())
+		if len(words) > 2 && (words[1] == "-4" || words[1] == "-6") {
+			words = slices.Delete(words, 1, 2)
+		}
+		isAdd := len(words) == 6 && words[0] == "ip" && strings.HasPrefix("address", words[1]) && words[2] == "add" && words[4] == "dev"
+		if isAdd && im.linked(node+":"+words[5]) {
+			by[words[5]] = append(by[words[5]], words[3])
+		} else {
+			rest = append(rest, c)
+		}
+	}
+	var all []string
+	for _, ifname := range slices.Sorted(maps.Keys(by)) {
+		all = append(all, quote(ifname)+": "+quoteAll(by[ifname]))
+	}
+	return strings.Join(all, ", "), rest
+}
+
+func (im *importer) linked(end string) bool {
+	return slices.ContainsFunc(im.c.Topology.Links, func(l clabLink) bool { return slices.Contains(l.Endpoints, end) })
 }
 
 func (im *importer) link(l *clabLink) string {

@@ -18,8 +18,8 @@ func TestImportContainerlab(t *testing.T) {
 	}
 	want := `name: clos
 nodes:
-  c1: {env: {ROLE: "client"}, exec: ["ip addr add 192.168.1.1/24 dev eth1"]}
-  c2: {exec: ["ip addr add 192.168.1.2/24 dev eth1"]}
+  c1: {env: {ROLE: "client"}, ip: {eth1: 192.168.1.1/24}, exec: ["ip route add 10.0.0.0/8 via 192.168.1.2"]}
+  c2: {ip: {eth1: [192.168.1.2/24, "fd00::2/64"]}}
   br1: {kind: switch}
 links:
   - endpoints: ["c1:eth1", "br1:p1"]
@@ -27,7 +27,7 @@ links:
     mtu: 1400
   - endpoints: ["c1:eth2", "c2:eth2"]
 `
-	if out != want || !reflect.DeepEqual(notes, []string{"binds"}) {
+	if out != want || !reflect.DeepEqual(notes, []string{"binds", "image"}) {
 		t.Errorf("got, leaving out %v:\n%s\nwant:\n%s", notes, out, want)
 	}
 	if _, err := Read("clos.yaml", []byte(out)); err != nil {

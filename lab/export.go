@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/vswitch/vswitch/api"
+	"github.com/vswitch/vswitch/frame"
 )
 
 // Export writes a lab as it stands as a file: what was a range is each node by
@@ -71,6 +72,13 @@ func (m *Member) words() (all []string) {
 		if len(of) > 0 {
 			ips = append(ips, quote(e.Name)+": "+quoteAll(of))
 		}
+		for _, v := range e.VLANs {
+			of = nil
+			for _, p := range v.Prefixes {
+				of = append(of, p.String())
+			}
+			ips = append(ips, quote(v.Name)+": "+quoteAll(of))
+		}
 	}
 	if len(ips) > 0 {
 		say("ip", "{"+strings.Join(ips, ", ")+"}")
@@ -112,7 +120,7 @@ func (m *Member) words() (all []string) {
 	if m.FDBSize != nil {
 		say("fdb_size", strconv.Itoa(*m.FDBSize))
 	}
-	for _, f := range [][2]string{{"memory", m.Memory}, {"image", m.Image}, {"kernel", m.Kernel}, {"initrd", m.Initrd}, {"append", m.Append}, {"device", m.Device}} {
+	for _, f := range [][2]string{{"memory", m.Memory}, {"image", m.Image}, {"kernel", m.Kernel}, {"initrd", m.Initrd}, {"append", m.Append}, {"user_data", m.UserData}, {"accel", m.Accel}, {"device", m.Device}} {
 		if f[1] != "" {
 			say(f[0], quote(f[1]))
 		}
@@ -217,7 +225,7 @@ func samePolicies(o LinkOverview) bool {
 
 // words are the settings of an end that are its own.
 func (e *End) words(o EndOverview, withVLAN bool) (all []string) {
-	if e.MAC.String() != noMAC {
+	if e.MAC != (frame.MAC{}) {
 		all = append(all, "mac: "+strconv.Quote(e.MAC.String()))
 	}
 	if withVLAN && o.VLAN != nil {

@@ -17,10 +17,8 @@ func (t *Topology) hosts() string {
 	var b strings.Builder
 	b.WriteString("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n")
 	for _, m := range t.Members {
-		for _, e := range m.Ends {
-			for _, p := range e.Prefixes {
-				fmt.Fprintf(&b, "%s %s\n", p.Addr(), m.Name)
-			}
+		for _, p := range m.prefixes() {
+			fmt.Fprintf(&b, "%s %s\n", p.Addr(), m.Name)
 		}
 	}
 	return b.String()

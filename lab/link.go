@@ -43,9 +43,9 @@ func (t *Topology) port(e *End) *port {
 // SetLink takes the link at an end down, or up: what is at the other end sees its
 // carrier go, or come.
 func (m *Manager) SetLink(ctx context.Context, t *Topology, e *End, down bool) error {
-	ports := []*port{t.port(e)}
-	if e.Cable.isWire() {
-		ports = t.cablePorts(e.Cable) // each end's carrier is its own port's
+	ports := t.cablePorts(e.Cable)
+	if near, far := e.Cable.Ends[0], e.Cable.Ends[1]; near.Kind == Switch && far.Kind == Switch {
+		ports = []*port{t.port(e)} // the far one loses its carrier then
 	}
 	for _, p := range ports {
 		if _, err := m.client.SetPort(ctx, p.Switch, p.Name, api.PortChange{Down: &down}); err != nil {
@@ -63,13 +63,18 @@ func (m *Manager) Impair(ctx context.Context, t *Topology, e *End, spec *api.Imp
 		ends = append(ends, e.Far())
 	}
 	for _, end := range ends {
-		p := t.port(end)
 		change := api.ImpairmentsSpec{Egress: spec}
 		if end.Kind != Switch {
 			change = api.ImpairmentsSpec{Ingress: spec}
 		}
-		if _, err := m.client.SetPort(ctx, p.Switch, p.Name, api.PortChange{Impair: &change}); err != nil {
-			return err
+		near := t.port(end)
+		for _, p := range t.cablePorts(e.Cable) {
+			if p != near && p.end != near.end {
+				continue
+			}
+			if _, err := m.client.SetPort(ctx, p.Switch, p.Name, api.PortChange{Impair: &change}); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -21,8 +21,12 @@ type Config struct {
 	// Daemon is the program that is started where no daemon answers; "": none.
 	Daemon string
 	// Keeper is the program, with its first arguments, that is started for a
-	// lab with services, and gets the lab's name. It calls [Keep].
+	// lab with services or virtual machines, and gets the lab's name. It calls
+	// [Keep]. Without one, this process does.
 	Keeper []string
+	// Guest is the program that guests of virtual machines get where there is
+	// no Keeper: see [Keep].
+	Guest string
 	// Progress is told of each thing before it is done; nil: nobody is.
 	Progress func(Progress)
 }
@@ -46,16 +50,6 @@ func NewManager(cfg Config) *Manager { return &Manager{cfg: cfg, client: cfg.Cli
 
 // ErrUpAlready is returned by [Manager.Up] for a lab that is up just so.
 var ErrUpAlready = errors.New("is up already")
-
-// buildable refuses a lab with nodes that can be checked and drawn alone.
-func (t *Topology) buildable() error {
-	for _, m := range t.Members {
-		if m.Kind == VM {
-			return refused("%s is a virtual machine, which is checked and drawn, but not started by this version: leave it out, or put it on a switch with `vsctl port add --vm`", m.Name)
-		}
-	}
-	return nil
-}
 
 // Up builds a lab that is not up: whole, or not at all.
 func (m *Manager) Up(ctx context.Context, t *Topology, file string, text []byte) error {
@@ -88,7 +82,7 @@ func (m *Manager) upAlready(ctx context.Context, s *state, t *Topology) error {
 	if err != nil {
 		return err
 	}
-	left := append(m.plan(w, t), m.keeping(w.was, t)...)
+	left := m.actions(w, t, nil)
 	if len(left) == 0 {
 		return ErrUpAlready
 	}
@@ -105,7 +99,7 @@ func (m *Manager) upNew(ctx context.Context, t *Topology, file string, text []by
 		return refused("something of an earlier lab %s is left: `vsctl lab down %s` takes it away", t.Name, t.Name)
 	}
 	s := state{Name: t.Name, File: file, Text: string(text), Socket: m.client.Socket(), Since: time.Now().Truncate(time.Second)}
-	return m.do(ctx, slices.Concat(m.plan(w, t), s.noting(), m.keeping(nil, t)))
+	return m.do(ctx, m.actions(w, t, s.noting(nil)))
 }
 
 // Apply makes a lab that is up as the topology has it, and returns what it has
@@ -129,34 +123,24 @@ func (m *Manager) Apply(ctx context.Context, t *Topology, file string, text []by
 	if err != nil {
 		return nil, err
 	}
-	all, keeping := m.plan(w, t), m.keeping(w.was, t)
-	for _, a := range slices.Concat(all, keeping) {
-		changes = append(changes, a.what)
+	next := *s
+	next.File, next.Text = file, string(text)
+	all := m.actions(w, t, next.noting(s))
+	for _, a := range all {
+		if a.kind != noting {
+			changes = append(changes, a.what)
+		}
 	}
 	if dryRun {
 		return changes, nil
 	}
-	s.File, s.Text = file, string(text)
-	return changes, m.do(ctx, slices.Concat(all, s.noting(), keeping))
+	return changes, m.do(ctx, all)
 }
 
-// keeping makes the services run that a lab has, where it had others.
-func (m *Manager) keeping(was, t *Topology) (all []action) {
-	if was != nil && slices.EqualFunc(was.services(), t.services(), served.alike) {
-		return nil
-	}
-	if was != nil && len(was.services()) > 0 {
-		all = append(all, action{kind: "services", what: "stop services", do: func(ctx context.Context) error { return stopKeeper(ctx, t.Name) }})
-	}
-	if n := len(t.services()); n > 0 {
-		all = append(all, action{
-			kind: "services",
-			what: fmt.Sprintf("start %d services", n),
-			do:   func(ctx context.Context) error { return m.startKeeper(ctx, t) },
-			undo: func(ctx context.Context) error { return stopKeeper(ctx, t.Name) },
-		})
-	}
-	return all
+// actions are all that has to be done so that things stand as the topology wants.
+func (m *Manager) actions(w *world, t *Topology, noting []action) []action {
+	before, after := m.keeping(w, t, w.replaced(t.ports()))
+	return slices.Concat(before, m.plan(w, t), noting, after)
 }
 
 // do does all, or takes back what it has done.
@@ -219,7 +203,7 @@ func (m *Manager) Down(ctx context.Context, lab string) (found bool, err error) 
 	if err != nil {
 		return found, err
 	}
-	errs := []error{stopKeeper(ctx, lab), endProcesses(ctx, lab, nodes, true)}
+	errs := []error{m.stopKeeper(ctx, lab), endProcesses(ctx, lab, nodes, true)}
 	switches, err := m.removeSwitches(ctx, lab)
 	errs = append(errs, err)
 	for i, node := range nodes {

@@ -21,12 +21,16 @@ func kernelName(name string) string {
 
 // hashed returns a name of 12 characters that the kernel takes.
 func hashed(prefix string, words ...string) string {
+	return prefix + hex.EncodeToString(digest(words...))[:12-len(prefix)]
+}
+
+func digest(words ...string) []byte {
 	h := sha256.New()
 	for _, w := range words {
 		h.Write([]byte(w))
 		h.Write([]byte{0})
 	}
-	return prefix + hex.EncodeToString(h.Sum(nil))[:12-len(prefix)]
+	return h.Sum(nil)
 }
 
 // refused is an error because of how things stand.

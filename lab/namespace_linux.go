@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/vswitch/vswitch/internal/netns"
 	"github.com/vswitch/vswitch/internal/rtnl"
+	"github.com/vswitch/vswitch/internal/stack"
 )
 
 // A namespace of a lab bears its mark: the alias of its loopback device. So it is
@@ -100,82 +102,89 @@ func markOf(name string) (alias string) {
 }
 
 // configure gives a node's namespace what its ports do not bring along: system
-// settings, and routes. It is the same however often it is done.
-func (m *Member) configure(lab string) error {
+// settings, interfaces of VLANs, and routes. It is the same however often it is
+// done. was is the node as it was configured before; nil: it was not.
+func (m *Member) configure(lab string, was *Member) error {
 	return m.in(lab, func() error {
-		if err := m.setSysctls(); err != nil {
-			return err
+		err := m.setSysctls()
+		if err == nil {
+			err = m.setVLANs(was)
 		}
-		for _, r := range m.Routes {
-			if err := m.addRoute(r); err != nil {
-				return fmt.Errorf("%s: route %s: %w", m.Name, r.To, err)
+		for _, r := range m.routes(m.farGateways()) {
+			if err == nil {
+				err = r.Replace()
 			}
 		}
-		return m.addLongNames()
+		if err == nil {
+			err = m.addLongNames()
+		}
+		if err != nil {
+			return refused("%s: %v", m.Name, err)
+		}
+		return nil
 	})
 }
 
-// forwarding is what makes a host a router.
-var forwarding = map[string]string{"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1"}
+// farGateways returns the gateways that no port brings along.
+func (m *Member) farGateways() (all []string) {
+	var near []string
+	for _, e := range m.Ends {
+		near = append(near, gateways(m, e.Prefixes)...)
+		for _, v := range e.VLANs {
+			if e.hasLegs() {
+				near = append(near, gateways(m, v.Prefixes)...)
+			}
+		}
+	}
+	for _, g := range m.Gateway {
+		if !slices.Contains(near, g.Text) {
+			all = append(all, g.Text)
+		}
+	}
+	return all
+}
 
 func (m *Member) setSysctls() error {
 	all := make(map[string]string)
 	if m.Kind == Router {
-		for name, value := range forwarding {
-			all[name] = value
-		}
+		maps.Copy(all, stack.Forwarding)
 	}
-	for name, value := range m.Sysctls {
-		all[name] = value
-	}
-	for name, value := range all {
-		path := filepath.Join("/proc/sys", filepath.Clean("/"+strings.ReplaceAll(name, ".", "/")))
-		err := os.WriteFile(path, []byte(value), 0)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return refused("%s: this kernel has no setting %s", m.Name, name)
-		case err != nil:
-			return refused("%s: set %s to %q: %v", m.Name, name, value, err)
+	maps.Copy(all, m.Sysctls)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if err := stack.SetSysctl(name, all[name]); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// addRoute replaces a route of the calling thread's namespace.
-func (m *Member) addRoute(r Route) error {
-	route := &netlink.Route{}
-	if r.To != "default" {
-		dst, err := netlink.ParseIPNet(r.To)
-		if err != nil {
-			return err
+// setVLANs makes the interfaces of VLANs, and removes those that were.
+func (m *Member) setVLANs(was *Member) error {
+	if was != nil {
+		for _, e := range was.Ends {
+			for _, v := range e.VLANs {
+				if !slices.Contains(m.allInterfaces(), v.Name) {
+					stack.Remove(v.Name)
+				}
+			}
 		}
-		route.Dst = dst
 	}
-	if r.Via != "" {
-		ip, err := netlink.ParseAddr(r.Via + hostBits(r.Via))
-		if err != nil {
-			return err
+	for _, e := range m.Ends {
+		if e.hasLegs() {
+			continue
 		}
-		route.Gw = ip.IP
-	}
-	if r.Dev != "" {
-		link, err := netlink.LinkByName(kernelName(r.Dev))
-		if err != nil {
-			return err
+		for _, v := range e.VLANs {
+			if err := stack.AddVLAN(kernelName(e.Name), v.Name, int(v.ID)); err != nil {
+				return err
+			}
+			for _, p := range v.Prefixes {
+				if err := stack.AddAddress(v.Name, p.String()); err != nil {
+					return err
+				}
+			}
 		}
-		route.LinkIndex = link.Attrs().Index
 	}
-	if route.Dst == nil && route.Gw.To4() == nil && route.Gw != nil {
-		route.Dst, _ = netlink.ParseIPNet("::/0")
-	}
-	return netlink.RouteReplace(route)
-}
-
-func hostBits(addr string) string {
-	if strings.Contains(addr, ":") {
-		return "/128"
-	}
-	return "/32"
+	return nil
 }
 
 // addLongNames gives interfaces whose names the kernel finds too long the names

@@ -1,7 +1,9 @@
 package lab
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -23,8 +25,8 @@ type Overview struct {
 type NodeOverview struct {
 	Name      string   `json:"name"`
 	Kind      string   `json:"kind"`
-	State     string   `json:"state"`            // api.StateUp or api.StateLost
-	Reason    string   `json:"reason,omitempty"` // of the latter
+	State     string   `json:"state"` // api.StateUp, [Boots] or api.StateLost
+	Reason    string   `json:"reason,omitempty"`
 	Addresses []string `json:"addresses"`
 	Netns     string   `json:"netns,omitempty"`
 	Switch    string   `json:"switch,omitempty"`
@@ -61,15 +63,41 @@ func (m *Manager) Show(ctx context.Context, lab string) (*Overview, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Overview{Name: t.Name, Description: t.Description, Since: s.Since, Nodes: []NodeOverview{}, Links: []LinkOverview{}}
+	programs, err := Services(lab)
+	if err != nil {
+		return nil, err
+	}
+	o := &Overview{Name: t.Name, Description: t.Description, Since: s.Since, Services: programs, Nodes: []NodeOverview{}, Links: []LinkOverview{}}
 	for _, node := range t.Members {
-		o.Nodes = append(o.Nodes, w.node(t, node))
+		n := w.node(t, node)
+		n.machineState(programs)
+		o.Nodes = append(o.Nodes, n)
 	}
 	for _, c := range t.Cables {
 		o.Links = append(o.Links, w.link(t, c))
 	}
-	o.Services, err = Services(lab)
-	return o, err
+	return o, nil
+}
+
+// machineState says how a node stands that is a virtual machine.
+func (n *NodeOverview) machineState(programs []ServiceStatus) {
+	if n.Kind != VM {
+		return
+	}
+	n.State, n.Reason = api.StateLost, "it was not started"
+	for _, p := range programs {
+		if p.Node != n.Name || p.Name != machineName {
+			continue
+		}
+		switch n.Reason = p.Reason; p.State {
+		case Runs:
+			n.State = api.StateUp
+		case Boots:
+			n.State = Boots
+		default:
+			n.Reason = cmp.Or(p.Reason, fmt.Sprintf("QEMU has ended (exit %d)", p.Exit))
+		}
+	}
 }
 
 func (w *world) node(t *Topology, m *Member) NodeOverview {
@@ -103,6 +131,9 @@ func (w *world) link(t *Topology, c *Cable) LinkOverview {
 		if have.State != api.StateUp && l.State != api.StateDown {
 			l.State, l.Reason = have.State, have.Reason
 		}
+		if p.leg {
+			continue
+		}
 		near := 0
 		if c.Ends[1] == p.end {
 			near = 1
@@ -127,10 +158,8 @@ func (w *world) link(t *Topology, c *Cable) LinkOverview {
 // addresses returns those of a node, with the lengths of their prefixes.
 func (m *Member) addresses() []string {
 	all := []string{}
-	for _, e := range m.Ends {
-		for _, p := range e.Prefixes {
-			all = append(all, p.String())
-		}
+	for _, p := range m.prefixes() {
+		all = append(all, p.String())
 	}
 	return all
 }

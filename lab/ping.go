@@ -46,11 +46,22 @@ func (t *Topology) Pingable() (all []*Member) {
 	return all
 }
 
+// Targets returns the nodes that [Topology.PingAll] has pinged: those, and virtual
+// machines with an address.
+func (t *Topology) Targets() (all []*Member) {
+	for _, m := range t.Members {
+		if (m.hasNamespace() || m.Kind == VM) && m.addressed() {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
 // atOnce is how many nodes ping at once; one that pings is a thread.
 const atOnce = 16
 
-// PingAll has each node ping each other one, and returns what became of it, by
-// the order of the nodes: all from the first, then from the second.
+// PingAll has each node that can ping each other one, and returns what became of
+// it, by the order of the nodes: all from the first, then from the second.
 func (t *Topology) PingAll(ctx context.Context, patience time.Duration) ([]Reach, error) {
 	nodes := t.Pingable()
 	rows := make([][]Reach, len(nodes))
@@ -62,7 +73,7 @@ func (t *Topology) PingAll(ctx context.Context, patience time.Duration) ([]Reach
 			turns <- struct{}{}
 			defer func() { <-turns }()
 			var targets []target
-			for _, to := range nodes {
+			for _, to := range t.Targets() {
 				if to != from {
 					targets = append(targets, from.target(to))
 				}
@@ -103,17 +114,13 @@ type target struct {
 // the same network if there is one, else the first of a family that both have.
 func (m *Member) target(to *Member) target {
 	var first netip.Addr
-	for _, theirs := range to.Ends {
-		for _, p := range theirs.Prefixes {
-			for _, ours := range m.Ends {
-				for _, q := range ours.Prefixes {
-					if q.Contains(p.Addr()) {
-						return target{to.Name, p.Addr()}
-					}
-					if !first.IsValid() && q.Addr().Is4() == p.Addr().Is4() {
-						first = p.Addr()
-					}
-				}
+	for _, theirs := range to.prefixes() {
+		for _, ours := range m.prefixes() {
+			if ours.Contains(theirs.Addr()) {
+				return target{to.Name, theirs.Addr()}
+			}
+			if !first.IsValid() && ours.Addr().Is4() == theirs.Addr().Is4() {
+				first = theirs.Addr()
 			}
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/vswitch/vswitch/api"
 	"github.com/vswitch/vswitch/impair"
+	"github.com/vswitch/vswitch/internal/stack"
 	"github.com/vswitch/vswitch/internal/terms"
 )
 
@@ -69,12 +70,13 @@ func (m *Manager) plan(w *world, t *Topology) (all []action) {
 	for _, p := range ports {
 		wanted[p.fullName()] = p
 	}
-	replaced := w.replaced(ports, wanted)
+	replaced := w.replaced(ports)
 	all = append(all, m.removals(w, t, wanted, replaced)...)
 	for _, spec := range t.switches() {
 		all = append(all, m.switchActions(w, spec)...)
 	}
-	fresh := make(map[string]bool) // nodes whose namespace is new
+	fresh := make(map[string]bool)   // nodes whose namespace is new
+	plugged := make(map[string]bool) // nodes that get an interface
 	for _, node := range t.Members {
 		if node.hasNamespace() && !w.nodes[node.Name] {
 			fresh[node.Name] = true
@@ -87,11 +89,14 @@ func (m *Manager) plan(w *world, t *Topology) (all []action) {
 			all = append(all, m.changePort(have, p)...)
 		} else {
 			all = append(all, m.addPort(p, wanted)...)
+			for _, e := range p.end.Cable.Ends {
+				plugged[e.Member.Name] = true
+			}
 		}
 	}
 	for _, node := range t.Members {
-		if node.hasNamespace() && (fresh[node.Name] || node.configuredOtherwise(w.was)) {
-			all = append(all, action{kind: "nodes", what: "configure node " + node.Name, do: func(context.Context) error { return node.configure(t.Name) }})
+		if node.hasNamespace() && (fresh[node.Name] || plugged[node.Name] || node.configuredOtherwise(w.was)) {
+			all = append(all, action{kind: "nodes", what: "configure node " + node.Name, do: func(context.Context) error { return node.configure(t.Name, w.member(node.Name)) }})
 		}
 	}
 	if names := t.hosts(); w.was == nil || names != w.was.hosts() || len(fresh) > 0 {
@@ -109,24 +114,28 @@ func (m *Manager) plan(w *world, t *Topology) (all []action) {
 
 func (m *Member) hasNamespace() bool { return m.Kind == Host || m.Kind == Router }
 
+// member returns a node as it was made last; nil: it was not.
+func (w *world) member(name string) *Member {
+	if w.was == nil {
+		return nil
+	}
+	return w.was.Member(name)
+}
+
 // configuredOtherwise reports whether a node had other settings or routes.
 func (m *Member) configuredOtherwise(was *Topology) bool {
 	if was == nil || was.Member(m.Name) == nil {
 		return true
 	}
 	old := was.Member(m.Name)
-	routes := func(m *Member) (all []string) {
-		for _, r := range m.Routes {
-			all = append(all, r.To+" "+r.Via+" "+r.Dev)
-		}
-		return all
-	}
-	return m.Kind != old.Kind || !maps.Equal(m.Sysctls, old.Sysctls) || !slices.Equal(routes(m), routes(old)) || !slices.Equal(m.interfaces(), old.interfaces())
+	routes := func(m *Member) []stack.Route { return m.routes(m.Gateway.Texts()) }
+	return m.Kind != old.Kind || !maps.Equal(m.Sysctls, old.Sysctls) || !slices.Equal(routes(m), routes(old)) ||
+		!slices.Equal(m.allInterfaces(), old.allInterfaces()) || !slices.Equal(m.prefixes(), old.prefixes())
 }
 
 // replaced finds ports that stand, but hang on something else than is wanted:
 // they have to be made anew, and of a patch, both ends.
-func (w *world) replaced(ports []*port, wanted map[string]*port) map[string]bool {
+func (w *world) replaced(ports []*port) map[string]bool {
 	all := make(map[string]bool)
 	for _, p := range ports {
 		have, stands := w.ports[p.fullName()]

@@ -47,9 +47,10 @@ func (m *Member) Environment(lab string) []string {
 	return env
 }
 
-// Enter moves the calling thread into a node: its network namespace, and a mount
+// Enter moves the calling thread into a node: its network namespace, a mount
 // namespace in which /etc has the node's own files and /sys its devices, as `ip
-// netns exec` does. The thread must be locked, and never be unlocked.
+// netns exec` does, and the node's own host name. The thread must be locked, and
+// never be unlocked.
 func (m *Member) Enter(lab string) error {
 	name := lab + "-" + m.Name
 	ns, err := netns.Open(name)
@@ -57,8 +58,11 @@ func (m *Member) Enter(lab string) error {
 		return err
 	}
 	defer ns.Close()
-	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_NEWUTS); err != nil {
 		return fmt.Errorf("enter %s: %w", name, err)
+	}
+	if err := unix.Sethostname([]byte(m.Name)); err != nil {
+		return fmt.Errorf("enter %s: its name: %w", name, err)
 	}
 	if err := unix.Setns(ns.FD(), unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("enter %s: %w", name, err)
@@ -79,10 +83,14 @@ func (m *Member) Enter(lab string) error {
 	return nil
 }
 
-// command returns a program that is to run in a node; start starts it.
-func (m *Member) command(ctx context.Context, lab string, args []string) *exec.Cmd {
+// command returns a program that is to run in a node, in the folder of the lab's
+// file, if that is there; start starts it.
+func (m *Member) command(ctx context.Context, t *Topology, args []string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Env = m.Environment(lab)
+	cmd.Env = m.Environment(t.Name)
+	if info, err := os.Stat(t.dir); err == nil && info.IsDir() {
+		cmd.Dir = t.dir
+	}
 	cmd.WaitDelay = time.Second
 	return cmd
 }
@@ -114,11 +122,11 @@ func (m *Member) in(lab string, fn func() error) error {
 
 // output runs a program in a node to its end and returns what it printed. A
 // program that cannot be run at all is an error; one that fails has its code.
-func (m *Member) output(ctx context.Context, lab string, args []string) (out string, code int, err error) {
-	cmd := m.command(ctx, lab, args)
+func (m *Member) output(ctx context.Context, t *Topology, args []string) (out string, code int, err error) {
+	cmd := m.command(ctx, t, args)
 	var b bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &b, &b
-	if err := m.start(lab, cmd); err != nil {
+	if err := m.start(t.Name, cmd); err != nil {
 		return "", 0, refused("%s: %v", m.Name, err)
 	}
 	err = cmd.Wait()
@@ -134,7 +142,7 @@ func (m *Member) output(ctx context.Context, lab string, args []string) (out str
 
 // runAtStart runs a command of the file's exec.
 func (mgr *Manager) runAtStart(ctx context.Context, t *Topology, m *Member, c Command) error {
-	out, code, err := m.output(ctx, t.Name, c.Args)
+	out, code, err := m.output(ctx, t, c.Args)
 	if err == nil && code != 0 {
 		err = refused("%s: the command %q has failed (exit %d):\n%s", m.Name, c, code, strings.TrimSpace(out))
 	}
@@ -196,18 +204,26 @@ func processes(lab string, nodes []string, spaces map[netns.ID]bool, whole bool)
 		if !ok || id != own {
 			continue
 		}
-		env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
-		if err != nil || dead(pid) {
-			continue
-		}
-		words := strings.Split(string(env), "\x00")
+		words := environment(pid)
 		ofNode := func(node string) bool { return slices.Contains(words, nodeVar+"="+node) }
-		if slices.Contains(words, labVar+"="+lab) && (whole || slices.ContainsFunc(nodes, ofNode)) {
+		if slices.Contains(words, labVar+"="+lab) && (whole || slices.ContainsFunc(nodes, ofNode)) && !dead(pid) {
 			pids = append(pids, pid)
 		}
 	}
 	return pids
 }
+
+// environment returns that of a process; none where there is no such process.
+func environment(pid int) []string {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	if err != nil {
+		return nil
+	}
+	return strings.Split(string(text), "\x00")
+}
+
+// bears reports whether a process bears the name of a lab.
+func bears(pid int, lab string) bool { return slices.Contains(environment(pid), labVar+"="+lab) }
 
 // dead reports whether a process has ended, and waits for its parent alone.
 func dead(pid int) bool {

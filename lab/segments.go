@@ -27,23 +27,39 @@ func (b *builder) checkSegments() {
 			if e.Kind == Switch {
 				continue
 			}
-			s := segment{at: c}
-			if port := e.Far(); port.Kind == Switch {
-				if s.vlan = port.Settings.untagged(); s.vlan == 0 {
+			port := e.Far()
+			in := func(id vlan.ID) segment {
+				if port.Kind != Switch {
+					return segment{c, id}
+				}
+				if roots[id] == nil {
+					roots[id] = b.joined(id)
+				}
+				return segment{roots[id][port.Member], id}
+			}
+			addresses := func(s segment, prefixes []netip.Prefix) {
+				for _, p := range prefixes {
+					k := key[netip.Addr]{s, p.Addr()}
+					if first := ips[k]; first != nil {
+						b.d.Reject(e.at, "%s has the address %s, which %s on the same segment has, too", e, p.Addr(), first)
+					}
+					ips[k] = e
+				}
+			}
+			for _, v := range e.VLANs {
+				if port.Kind == Switch && !port.Settings.tags(v.ID) {
+					b.d.Reject(v.at, "%s carries no tagged frames of VLAN %d, which %s has: give the link such as trunk: [%d]", port, v.ID, v.Name, v.ID)
+				}
+				addresses(in(v.ID), v.Prefixes)
+			}
+			id := vlan.ID(0)
+			if port.Kind == Switch {
+				if id = port.Settings.untagged(); id == 0 {
 					continue // only tagged frames, which an address of the interface itself does not send
 				}
-				if roots[s.vlan] == nil {
-					roots[s.vlan] = b.joined(s.vlan)
-				}
-				s.at = roots[s.vlan][port.Member]
 			}
-			for _, p := range e.Prefixes {
-				k := key[netip.Addr]{s, p.Addr()}
-				if first := ips[k]; first != nil {
-					b.d.Reject(e.at, "%s has the address %s, which %s on the same segment has, too", e, p.Addr(), first)
-				}
-				ips[k] = e
-			}
+			s := in(id)
+			addresses(s, e.Prefixes)
 			if e.MAC != (frame.MAC{}) {
 				k := key[frame.MAC]{s, e.MAC}
 				if first := macs[k]; first != nil {

@@ -74,6 +74,9 @@ type Node struct {
 	Append string   `yaml:"append"` // to the kernel's command line
 	Args   []string `yaml:"args"`   // of QEMU
 
+	UserData string `yaml:"user_data"` // a file for cloud-init
+	Accel    string `yaml:"accel"`     // [vm.KVM] or [vm.TCG]; KVM where it works, if left out
+
 	Device string `yaml:"device"`
 }
 

@@ -50,9 +50,16 @@ func (s *state) save() error {
 	return os.Rename(path+".new", path)
 }
 
-// noting saves what is noted of a lab, which its keeper reads.
-func (s *state) noting() []action {
-	return []action{{kind: "lab", what: "note the lab", do: func(context.Context) error { return s.save() }}}
+// noting is the kind of action that notes a lab.
+const noting = "lab"
+
+// noting notes a lab, whose keeper reads that, or again what was noted before.
+func (s *state) noting(was *state) []action {
+	a := action{kind: noting, what: "note the lab", do: func(context.Context) error { return s.save() }}
+	if was != nil {
+		a.undo = func(context.Context) error { return was.save() }
+	}
+	return []action{a}
 }
 
 // lock takes a lab for one program at a time. It makes its folder.

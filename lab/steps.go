@@ -51,9 +51,7 @@ func (b *builder) checkPing(p *PingStep) {
 	}
 }
 
-func (m *Member) addressed() bool {
-	return slices.ContainsFunc(m.Ends, func(e *End) bool { return len(e.Prefixes) > 0 })
-}
+func (m *Member) addressed() bool { return len(m.prefixes()) > 0 }
 
 func (b *builder) checkExec(e *ExecStep) {
 	if m := b.find(e.Of("node"), e.Node); m != nil && m.Kind != Host && m.Kind != Router {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -28,6 +29,7 @@ const (
 // each outcome.
 func (m *Manager) Test(ctx context.Context, t *Topology, tell func(Outcome)) (err error) {
 	var undo []func(context.Context) error
+	known := make(map[*Cable]bool) // how it was at first
 	defer func() {
 		background, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
@@ -35,6 +37,9 @@ func (m *Manager) Test(ctx context.Context, t *Topology, tell func(Outcome)) (er
 			err = errors.Join(err, undo[i](background))
 		}
 	}()
+	if err := m.awaitGuests(ctx, t); err != nil {
+		return err
+	}
 	for i := range t.Tests {
 		s := &t.Tests[i]
 		for _, end := range s.links() {
@@ -42,11 +47,15 @@ func (m *Manager) Test(ctx context.Context, t *Topology, tell func(Outcome)) (er
 			if err != nil {
 				return err
 			}
+			if known[e.Cable] {
+				continue
+			}
 			back, err := m.restorer(ctx, t, e)
 			if err != nil {
 				return err
 			}
 			undo = append(undo, back)
+			known[e.Cable] = true
 		}
 		begin := time.Now()
 		reason, err := m.take(ctx, t, s)
@@ -56,6 +65,33 @@ func (m *Manager) Test(ctx context.Context, t *Topology, tell func(Outcome)) (er
 		tell(Outcome{Step: s.String(), OK: reason == "", Reason: reason, Seconds: time.Since(begin).Seconds()})
 	}
 	return nil
+}
+
+// bootTime is how long guests have to boot before the lab's tests begin.
+const bootTime = 2 * time.Minute
+
+// awaitGuests waits until all guests are ready that say so.
+func (m *Manager) awaitGuests(ctx context.Context, t *Topology) error {
+	for deadline := time.Now().Add(bootTime); ; {
+		programs, err := Services(t.Name)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(programs, func(s ServiceStatus) bool { return s.State == Boots })
+		switch {
+		case i < 0:
+			m.tell(Progress{Done: 1, Of: 1})
+			return nil
+		case time.Now().After(deadline):
+			return refused("the guest of %s is not ready after %v: see %s", programs[i].Node, bootTime, programs[i].Log)
+		}
+		m.tell(Progress{Kind: "guests", What: programs[i].Node + " boots"})
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // links returns the ends of links that a step changes.
@@ -73,7 +109,11 @@ func (s *Step) String() string {
 	case s.Ping != nil:
 		return strings.TrimSpace(fmt.Sprintf("ping %s to %s %s", s.Ping.From, s.Ping.To, expectation(s.Ping.Expect)))
 	case s.Exec != nil:
-		return fmt.Sprintf("exec in %s: %s", s.Exec.Node, s.Exec.Command)
+		first, _, more := strings.Cut(strings.TrimSpace(s.Exec.Command.String()), "\n")
+		if more {
+			first += " …"
+		}
+		return fmt.Sprintf("exec in %s: %s", s.Exec.Node, first)
 	case s.Impair != nil:
 		return "impair " + s.Impair.Link
 	case len(s.Down) > 0:
@@ -176,7 +216,7 @@ func (e *ExecStep) take(ctx context.Context, t *Topology) (reason string, err er
 		return "", err
 	}
 	return until(ctx, e.Within, 0, func() (string, error) {
-		out, code, err := t.Member(e.Node).output(ctx, t.Name, e.Command.Args)
+		out, code, err := t.Member(e.Node).output(ctx, t, e.Command.Args)
 		switch {
 		case err != nil:
 			return "", err

@@ -83,7 +83,7 @@ func (l *TestLab) Up() *TestLab {
 	}
 	l.topology = t
 	cl := l.start()
-	l.manager = NewManager(Config{Client: cl, Keeper: nil})
+	l.manager = NewManager(Config{Client: cl, Guest: vsctlBeside(daemonOf())})
 	l.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
@@ -97,15 +97,38 @@ func (l *TestLab) Up() *TestLab {
 	return l
 }
 
+// daemonOf returns the vswitchd for labs of tests; "": there is none.
+func daemonOf() string {
+	if daemon := os.Getenv(DaemonVar); daemon != "" {
+		return daemon
+	}
+	daemon, err := exec.LookPath("vswitchd")
+	if err != nil {
+		return ""
+	}
+	return daemon
+}
+
+// vsctlBeside returns the vsctl that guests of virtual machines get: the one beside
+// the daemon, or in $PATH.
+func vsctlBeside(daemon string) string {
+	path := filepath.Join(filepath.Dir(daemon), "vsctl")
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	path, err := exec.LookPath("vsctl")
+	if err != nil {
+		return "vsctl" // and who needs it says that it is missing
+	}
+	return path
+}
+
 // start starts a daemon, which ends with the test.
 func (l *TestLab) start() *client.Client {
 	l.t.Helper()
-	daemon := os.Getenv(DaemonVar)
+	daemon := daemonOf()
 	if daemon == "" {
-		var err error
-		if daemon, err = exec.LookPath("vswitchd"); err != nil {
-			l.t.Fatalf("no vswitchd is in $PATH, and $%s names none", DaemonVar)
-		}
+		l.t.Fatalf("no vswitchd is in $PATH, and $%s names none", DaemonVar)
 	}
 	// A test's own folder may have a longer name than a socket can.
 	dir, err := os.MkdirTemp("", "vslab-")
@@ -140,7 +163,7 @@ func (l *TestLab) Command(node string, args ...string) *Program {
 		l.t.Fatalf("the lab has no host or router %q%s", node, l.topology.LikeNode(node))
 		return nil
 	}
-	return &Program{Cmd: m.command(context.Background(), l.topology.Name, args), member: m, lab: l.topology.Name}
+	return &Program{Cmd: m.command(context.Background(), l.topology, args), member: m, lab: l.topology.Name}
 }
 
 // Run runs a program in a host or router, which must succeed, and returns what it

@@ -57,7 +57,7 @@ func TestLabOfATest(t *testing.T) {
 	t.Run("lab", func(t *testing.T) {
 		l := lab.New(t).
 			Host("client", "ip: 10.0.0.1/24").
-			Host("server", "ip: 10.0.0.2/24").
+			Host("server", "ip: 10.0.0.2/24", "services: {clock: 'while date; do sleep 0.1; done'}").
 			Router("r1").
 			Switch("sw1", "ageing: 60").
 			Link("client:eth0", "sw1:p1", "access: 10").
@@ -84,6 +84,9 @@ func TestLabOfATest(t *testing.T) {
 		if got := l.Run("client", "bash", "-c", "cat </dev/tcp/server/80"); got != "hello" {
 			t.Errorf("the server says %q", got)
 		}
+		if s, err := lab.Services(name); err != nil || len(s) != 1 || s[0].State != lab.Runs || s[0].PID == 0 {
+			t.Errorf("services: %+v, %v", s, err)
+		}
 		l.LinkDown("server:eth0")
 		if out := l.Run("server", "ip", "link", "show", "eth0"); !strings.Contains(out, "NO-CARRIER") {
 			t.Errorf("the link is down, and the server sees:\n%s", out)
@@ -94,6 +97,9 @@ func TestLabOfATest(t *testing.T) {
 			t.Error("a command that fails is no error")
 		}
 	})
+	if left, _ := exec.Command("pgrep", "-f", "while date; do").Output(); len(left) > 0 {
+		t.Errorf("the service still runs: %s", left)
+	}
 	if left, _ := filepath.Glob("/run/netns/" + name + "-*"); len(left) > 0 {
 		t.Errorf("namespaces are left: %v", left)
 	}

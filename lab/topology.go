@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"net/netip"
 	"path"
+	"path/filepath"
 	"regexp"
 	"strings"
 
 	"github.com/vswitch/vswitch/api"
 	"github.com/vswitch/vswitch/frame"
 	"github.com/vswitch/vswitch/internal/document"
+	"github.com/vswitch/vswitch/vlan"
 )
 
 // Topology is what a [Spec] means: each node and each link by itself, with names,
@@ -21,6 +23,7 @@ type Topology struct {
 	Cables      []*Cable
 	Tests       []Step
 
+	dir   string // of the file: where others that it names are
 	by    map[string]*Member
 	wires map[*Cable]int // VLANs of cables without a switch
 }
@@ -46,11 +49,31 @@ type End struct {
 	Name     string // of a switch's port, or of an interface
 	MAC      frame.MAC
 	Prefixes []netip.Prefix // addresses with the lengths of their networks
+	VLANs    []*VLANInterface
 	Settings PortSettings
 	at       document.Place
 }
 
 func (e *End) String() string { return e.Member.Name + ":" + e.Name }
+
+// VLANInterface is an interface of one VLAN, such as eth0.10, on an end's own.
+type VLANInterface struct {
+	Name     string
+	ID       vlan.ID
+	Prefixes []netip.Prefix
+	at       document.Place
+}
+
+// prefixes returns all addresses of a node.
+func (m *Member) prefixes() (all []netip.Prefix) {
+	for _, e := range m.Ends {
+		all = append(all, e.Prefixes...)
+		for _, v := range e.VLANs {
+			all = append(all, v.Prefixes...)
+		}
+	}
+	return all
+}
 
 // Far returns the other end.
 func (e *End) Far() *End {
@@ -76,6 +99,7 @@ func Read(name string, text []byte) (*Topology, error) {
 		Name:        spec.Name,
 		Description: spec.Description,
 		Tests:       spec.Tests,
+		dir:         filepath.Dir(name),
 		by:          make(map[string]*Member),
 		wires:       make(map[*Cable]int),
 	}}

@@ -1,9 +1,12 @@
 package lab
 
 import (
+	"fmt"
 	"net/netip"
 
 	"github.com/vswitch/vswitch/api"
+	"github.com/vswitch/vswitch/frame"
+	"github.com/vswitch/vswitch/internal/stack"
 )
 
 // What of a topology is the daemon's: switches and ports, in the API's terms.
@@ -60,6 +63,7 @@ func (c *Cable) isWire() bool { return c.Ends[0].Kind != Switch && c.Ends[1].Kin
 type port struct {
 	api.PortSpec
 	end *End // whose link it is
+	leg bool // one VLAN of it: see [Topology.legs]
 }
 
 func (p *port) fullName() string { return p.Switch + "/" + p.Name }
@@ -83,9 +87,33 @@ func (t *Topology) cablePorts(c *Cable) []*port {
 	case near.Kind == Switch && far.Kind == Switch:
 		return []*port{t.patchPort(near), t.patchPort(far)}
 	case near.Kind == Switch:
-		return []*port{t.stationPort(near, far)}
+		return append([]*port{t.stationPort(near, far)}, t.legs(near, far)...)
 	}
-	return []*port{t.stationPort(far, near)}
+	return append([]*port{t.stationPort(far, near)}, t.legs(far, near)...)
+}
+
+// hasLegs reports whether the interfaces of VLANs that an end has are ports of
+// their own, as this machine's kernel makes none on an interface.
+func (e *End) hasLegs() bool {
+	return len(e.VLANs) > 0 && e.Kind != VM && e.Far().Kind == Switch && !stack.HasVLANs()
+}
+
+// legs are the ports for those.
+func (t *Topology) legs(e, station *End) (all []*port) {
+	if !station.hasLegs() {
+		return nil
+	}
+	for _, v := range station.VLANs {
+		p := t.stationPort(e, station)
+		id := int(v.ID)
+		p.leg, p.Name, p.VLAN = true, fmt.Sprintf("%s.%d", p.Name, id), &api.VLANSpec{Access: &id}
+		p.IfName, p.MAC, p.IPs, p.Gateways = v.Name, "", nil, gateways(station.Member, v.Prefixes)
+		for _, prefix := range v.Prefixes {
+			p.IPs = append(p.IPs, prefix.String())
+		}
+		all = append(all, p)
+	}
+	return all
 }
 
 // base says what is common to the ports of a switch.
@@ -142,25 +170,24 @@ func (t *Topology) attach(p *port, s *End) {
 		p.Kind, p.Device = api.KindVM, t.tapName(s)
 	default:
 		p.Kind, p.Netns, p.IfName = api.KindVeth, t.NetnsName(s.Member), kernelName(s.Name)
-		if s.MAC.String() != noMAC {
+		if s.MAC != (frame.MAC{}) {
 			p.MAC = s.MAC.String()
 		}
 		for _, prefix := range s.Prefixes {
 			p.IPs = append(p.IPs, prefix.String())
 		}
-		p.Gateways = s.gateways()
+		p.Gateways = gateways(s.Member, s.Prefixes)
 	}
 }
-
-const noMAC = "00:00:00:00:00:00"
 
 // tapName is the name of a virtual machine's TAP.
 func (t *Topology) tapName(s *End) string { return hashed("vt", t.Name, s.Member.Name, s.Name) }
 
-// gateways returns those of the node's that are reached by this interface.
-func (e *End) gateways() (all []string) {
-	for _, g := range e.Gateway {
-		for _, p := range e.Prefixes {
+// gateways returns those of a node's that are reached by an interface with these
+// addresses.
+func gateways(m *Member, prefixes []netip.Prefix) (all []string) {
+	for _, g := range m.Gateway {
+		for _, p := range prefixes {
 			if addr, err := netip.ParseAddr(g.Text); err == nil && p.Contains(addr) {
 				all = append(all, addr.String())
 				break

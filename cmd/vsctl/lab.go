@@ -26,7 +26,7 @@ func (a *app) labCommand() *cobra.Command {
 		Long: `A lab is a YAML file with nodes and the links between them. lab up builds it, in
 a second, and lab down takes all of it away. Labs need root.`,
 	})
-	c.AddCommand(a.labUp(), a.labDown(), a.labApply(), a.labList(), a.labShow(), a.labCheck(), a.labExec(), a.labShell(), a.labPing(), a.labTest(), a.labGraph(), a.labExport(), a.labImport(), a.labSchema(), a.labLink(), a.labImpair(), labKeep())
+	c.AddCommand(a.labUp(), a.labDown(), a.labApply(), a.labList(), a.labShow(), a.labCheck(), a.labExec(), a.labShell(), a.labConsole(), a.labPing(), a.labTest(), a.labGraph(), a.labExport(), a.labImport(), a.labSchema(), a.labLink(), a.labImpair(), labKeep())
 	return c
 }
 
@@ -99,9 +99,9 @@ func labKeep() *cobra.Command {
 		Hidden: true,
 		Args:   words("LAB"),
 		RunE: func(c *cobra.Command, args []string) error {
-			t, err := lab.Running(args[0])
+			self, err := os.Executable()
 			if err == nil {
-				err = lab.Keep(c.Context(), t)
+				err = lab.Keep(c.Context(), args[0], self)
 			}
 			return labError(err)
 		},

@@ -70,15 +70,25 @@ func promptFile(text string) (string, error) {
 	return path, err
 }
 
+func findNode(t *lab.Topology, name string) (*lab.Member, error) {
+	if m := t.Member(name); m != nil {
+		return m, nil
+	}
+	return nil, api.Errorf(api.NotFound, "lab %s has no node %q%s", t.Name, name, t.LikeNode(name))
+}
+
 // become runs a program in a node in place of this one.
 func become(name, node string, command, env []string) error {
 	t, err := lab.Running(name)
 	if err != nil {
 		return labError(err)
 	}
-	m := t.Member(node)
-	if m == nil {
-		return api.Errorf(api.NotFound, "lab %s has no node %q%s", name, node, t.LikeNode(node))
+	m, err := findNode(t, node)
+	if err != nil {
+		return err
+	}
+	if m.Kind == lab.VM {
+		return api.Errorf(api.Refused, "%s is a virtual machine: `vsctl lab console %s %s` opens its console; commands run in a host or router", node, name, node)
 	}
 	if m.Kind != lab.Host && m.Kind != lab.Router {
 		return api.Errorf(api.Refused, "%s is of kind %s: commands run in a host or router", node, m.Kind)
@@ -103,23 +113,28 @@ func become(name, node string, command, env []string) error {
 	return &exitWith{code, fmt.Sprintf("%s: %v", strings.Join(command, " "), err)}
 }
 
-// completeNode offers labs, and then their nodes.
-func completeNode(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
-	switch len(args) {
-	case 0:
-		return completeLab(c, args, typed)
-	case 1:
-		t, err := lab.Running(args[0])
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		var names []string
-		for _, m := range t.Members {
-			if m.Kind == lab.Host || m.Kind == lab.Router {
-				names = append(names, m.Name)
+// completeNode offers labs, and then their nodes in which commands run.
+var completeNode = completeNodeOf(lab.Host, lab.Router)
+
+// completeNodeOf offers labs, and then their nodes of some kinds.
+func completeNodeOf(kinds ...string) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return func(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		switch len(args) {
+		case 0:
+			return completeLab(c, args, typed)
+		case 1:
+			t, err := lab.Running(args[0])
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
+			var names []string
+			for _, m := range t.Members {
+				if slices.Contains(kinds, m.Kind) {
+					names = append(names, m.Name)
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
 		}
-		return names, cobra.ShellCompDirectiveNoFileComp
+		return nil, cobra.ShellCompDirectiveDefault
 	}
-	return nil, cobra.ShellCompDirectiveDefault
 }

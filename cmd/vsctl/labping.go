@@ -16,9 +16,9 @@ func (a *app) labPing() *cobra.Command {
 		Use:     "ping LAB",
 		Aliases: []string{"pingall"},
 		Short:   "Have each node ping each other one",
-		Long: `Have each host and router with an address ping each other one, once, and show a
-matrix: the time there and back in milliseconds, or X where no answer came. It
-exits with 1 when one did not.`,
+		Long: `Have each host and router with an address ping each other one, and each virtual
+machine, once, and show a matrix: the time there and back in milliseconds, or X
+where no answer came. It exits with 1 when one did not.`,
 		Args:              words("LAB"),
 		ValidArgsFunction: completeLab,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -56,15 +56,14 @@ const usualNeighbours = 1024
 const widest = 24
 
 func writeMatrix(w io.Writer, t *lab.Topology, all []lab.Reach) error {
-	nodes := t.Pingable()
 	answered := 0
 	for _, r := range all {
 		if r.Answered {
 			answered++
 		}
 	}
-	if len(nodes) <= widest {
-		if err := writeCells(w, nodes, all); err != nil {
+	if len(t.Targets()) <= widest {
+		if err := writeCells(w, t, all); err != nil {
 			return err
 		}
 	}
@@ -83,24 +82,22 @@ func writeMatrix(w io.Writer, t *lab.Topology, all []lab.Reach) error {
 	return err
 }
 
-func writeCells(w io.Writer, nodes []*lab.Member, all []lab.Reach) error {
+func writeCells(w io.Writer, t *lab.Topology, all []lab.Reach) error {
 	header := []string{"FROM"}
-	for _, m := range nodes {
+	for _, m := range t.Targets() {
 		header = append(header, m.Name)
 	}
 	table := newTable(header...)
-	for i, from := range nodes {
+	for _, from := range t.Pingable() {
 		row := []string{from.Name}
-		for k := range nodes {
-			at := i*(len(nodes)-1) + k
-			switch {
-			case i == k:
+		for _, to := range t.Targets() {
+			if to == from {
 				row = append(row, "-")
 				continue
-			case k > i:
-				at--
 			}
-			if r := all[at]; r.Answered {
+			r := all[0] // they are in this order
+			all = all[1:]
+			if r.Answered {
 				row = append(row, fmt.Sprintf("%.2f", float64(r.Took.Microseconds())/1000))
 			} else {
 				row = append(row, "X")

@@ -2,7 +2,8 @@
 // ports and forwarding entries. docs/cli.md describes every word of it.
 //
 // It is a client of the control API alone, and knows the switch only by that:
-// one file for each noun, root.go for what they share.
+// one file for each noun, root.go for what they share. In the virtual machines of
+// a lab it is also what a guest begins with.
 package main
 
 import (
@@ -10,9 +11,14 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/vswitch/vswitch/lab/guest"
 )
 
 func main() {
+	if guest.Called() {
+		guest.Main()
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

@@ -8,11 +8,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vswitch/vswitch/internal/initramfs"
 )
 
 // Request asks the guest to run a program, or to kill one that runs.
@@ -110,22 +111,15 @@ func runHere(req request) reply {
 	return r
 }
 
-// boot mounts what programs expect and loads the modules in the order that the
-// builder of the image found.
+// boot mounts what programs expect and loads the modules.
 func boot() error {
 	for _, m := range []struct{ fs, at string }{{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}} {
 		if err := unix.Mount(m.fs, m.at, m.fs, 0, ""); err != nil {
 			return fmt.Errorf("mount %s: %w", m.at, err)
 		}
 	}
-	order, err := os.ReadFile("/modules/order")
-	if err != nil {
+	if err := initramfs.LoadModules("/modules"); err != nil {
 		return err
-	}
-	for name := range strings.Lines(string(order)) {
-		if err := loadModule("/modules/" + strings.TrimSpace(name)); err != nil {
-			return err
-		}
 	}
 	if err := os.Setenv("PATH", "/bin:/"); err != nil {
 		return err
@@ -137,18 +131,6 @@ func boot() error {
 		}
 	}
 	return exec.Command("/bin/ip", "link", "set", "lo", "up").Run()
-}
-
-func loadModule(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := unix.FinitModule(int(f.Fd()), "", 0); err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("load %s: %w", path, err)
-	}
-	return nil
 }
 
 // openPort opens the first virtio-serial port, which the driver makes a moment

@@ -24,9 +24,11 @@ const root = "../.."
 // it. A new package takes its place here and in docs/architecture.md.
 var mayImport = map[string][]string{
 	"cmd/vswitchd": {"control", "switch", "port"},
-	"cmd/vsctl":    {"lab", "api/client", "api", "vlan", "frame", "internal/document"}, // what it knows of the switch is the API, and how words are written
+	"cmd/vsctl":    {"lab", "lab/guest", "api/client", "api", "vlan", "frame", "internal/document"}, // what it knows of the switch is the API, and how words are written
 	"lab/schema":   {"lab", "api"},
-	"lab":          {"api/client", "api", "vlan", "frame", "impair", "internal/terms", "internal/document", "internal/netns", "internal/rtnl"},
+	"lab":          {"lab/vm", "lab/guest", "api/client", "api", "vlan", "frame", "impair", "internal/terms", "internal/document", "internal/netns", "internal/rtnl", "internal/stack"},
+	"lab/vm":       {"lab/guest", "internal/initramfs", "internal/stack"},
+	"lab/guest":    {"internal/initramfs", "internal/stack"},
 
 	"control/controltest": {"control", "api", "switch", "port/porttest", "port", "fdb", "vlan", "frame"},
 	"control":             {"api", "switch", "port", "fdb", "vlan", "frame", "impair", "internal/terms", "internal/ucred"},
@@ -41,18 +43,21 @@ var mayImport = map[string][]string{
 	"frame":         {},
 	"impair":        {},
 
-	"internal/rtnl":     {"internal/netns"},
-	"internal/netns":    {},
-	"internal/ucred":    {},
-	"internal/document": {},
-	"internal/terms":    {"api", "vlan", "frame", "impair"},
-	"internal/house":    {},
+	"internal/rtnl":      {"internal/netns"},
+	"internal/netns":     {},
+	"internal/stack":     {},
+	"internal/initramfs": {},
+	"internal/ucred":     {},
+	"internal/document":  {},
+	"internal/terms":     {"api", "vlan", "frame", "impair"},
+	"internal/house":     {},
 
 	"bench": {"api/client", "api"},
 
-	// These know the product by its programs alone.
-	"e2e":       {},
-	"e2e/agent": {},
+	// These know the product by its programs alone; their guests are made and
+	// booted like those of labs.
+	"e2e":       {"internal/initramfs"},
+	"e2e/agent": {"internal/initramfs"},
 }
 
 // forTests is what test files may import beside that.
