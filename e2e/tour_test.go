@@ -15,16 +15,43 @@ import (
 // without anything, and holds what it prints against what the README says.
 func TestTourOfTheREADME(t *testing.T) {
 	Need(t, "bash", "curl", "ping", "tcpdump", "qemu-system-x86_64")
-	text, err := os.ReadFile("../README.md")
+	h := NewHost(t, NoDaemon)
+	examples, err := filepath.Abs("../examples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sh := newShell(h)
+	sh.run("ln -s " + examples + " examples") // as in the repository's folder
+	sh.follow("../README.md", 30)
+}
+
+// TestTutorialOfLabs does the same with that of docs/lab.md.
+func TestTutorialOfLabs(t *testing.T) {
+	Need(t, "bash", "ping", "qemu-system-x86_64", "busybox")
+	h := NewHost(t, NoDaemon)
+	newShell(h).follow("../docs/lab.md", 20)
+	h.noLabs()
+}
+
+// follow types the commands of a text, and writes its files, and holds what they
+// print against what the text says.
+func (sh *shell) follow(file string, least int) {
+	t := sh.t
+	t.Helper()
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	steps := tour(string(text))
-	if len(steps) < 20 {
-		t.Fatalf("the README has %d commands in console blocks, want the whole tour", len(steps))
+	if len(steps) < least {
+		t.Fatalf("%s has %d commands in console blocks, want the whole tour", file, len(steps))
 	}
-	sh := newShell(NewHost(t, NoDaemon))
 	for _, s := range steps {
+		if s.file != "" {
+			kernel, _ := guestImage(t)
+			sh.run(fmt.Sprintf("cat >%s <<'EOF'\n%sEOF", s.file, strings.Replace(s.output, "/boot/vmlinuz-*", kernel, 1)))
+			continue
+		}
 		got := sh.run(s.command)
 		// Behind the last semicolon a command looks at what comes about in
 		// its own time, and less of that on a busy machine.
@@ -35,31 +62,45 @@ func TestTourOfTheREADME(t *testing.T) {
 			}
 		}
 		if !s.matches(got) {
-			t.Errorf("README.md:%d: $ %s\nprints:\n%s\nwhere the README has:\n%s", s.line, s.command, indent(got), indent(s.output))
+			t.Errorf("%s:%d: $ %s\nprints:\n%s\nwhere the text has:\n%s", file, s.line, s.command, indent(got), indent(s.output))
 		}
 	}
 }
 
-// step is a command of the tour.
+// step is a command of the tour, or a file that it has its reader write.
 type step struct {
-	line    int // in the README
+	line    int // in the text
 	command string
-	output  string
+	file    string
+	output  string // of the command; what the file has
 }
 
-// tour finds the commands in a text's console blocks.
+// announced finds the name of a file that a line says comes next.
+var announced = regexp.MustCompile("`([a-z]+\\.yaml)`.*:$")
+
+// tour finds the commands in a text's console blocks, and the files that it
+// announces.
 func tour(text string) (steps []step) {
-	console := false
+	inside, file := "", ""
 	for i, line := range strings.Split(text, "\n") {
 		command, prompt := strings.CutPrefix(line, "$ ")
+		fence, isFence := strings.CutPrefix(line, "```")
 		switch {
-		case strings.HasPrefix(line, "```"):
-			console = line == "```console"
-		case !console:
-		case prompt:
+		case isFence:
+			inside = fence
+			if fence == "yaml" && file != "" {
+				inside, steps = "file", append(steps, step{line: i + 1, file: file})
+			}
+			file = ""
+		case inside == "console" && prompt:
 			steps = append(steps, step{line: i + 1, command: command})
-		case len(steps) > 0:
+		case inside == "console" && len(steps) > 0, inside == "file":
 			steps[len(steps)-1].output += line + "\n"
+		case inside == "" && line != "":
+			file = ""
+			if m := announced.FindStringSubmatch(line); m != nil {
+				file = m[1]
+			}
 		}
 	}
 	return steps
@@ -75,10 +116,14 @@ var (
 		{`rtt .*`, "rtt"},
 		{`"dynamic":\d+`, `"dynamic":N`}, // who spoke by then
 		{`@if\d+`, "@ifN"},
+		{`in \d+\.\d s`, "in N s"},
+		{`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`, "TIME"},
+		{`/\S+/(\w+\.yaml)`, "$1"},
+		{`fe80::[0-9a-f:]+`, "fe80::"},
 		{` +`, " "},
 	}
 	counts = regexp.MustCompile(`\b\d+(\.\d+)?\b( stations?\b)?`) // who spoke by then: none, one, several
-	tables = regexp.MustCompile(`^vsctl (show|drops|stats|fdb show|port show)`)
+	tables = regexp.MustCompile(`^vsctl (show|drops|stats|fdb show|port show|lab ping)`)
 )
 
 func (s *step) matches(got string) bool { return s.plain(got) == s.plain(s.output) }

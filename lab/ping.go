@@ -24,6 +24,9 @@ type Reach struct {
 	Reason   string        // why there was no answer, where it is known
 }
 
+// NoAnswer begins the reason where nothing is known but that.
+const NoAnswer = "no answer"
+
 // MarshalJSON writes a time in seconds.
 func (r Reach) MarshalJSON() ([]byte, error) {
 	type reach struct {
@@ -185,7 +188,7 @@ func (p *pinger) run(ctx context.Context, targets []target, patience time.Durati
 	defer p.mu.Unlock()
 	for i := range p.reached {
 		if r := &p.reached[i]; !r.Answered && r.Reason == "" {
-			r.Reason = fmt.Sprintf("no answer in %v", patience)
+			r.Reason = fmt.Sprintf("%s in %v", NoAnswer, patience)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,13 +63,14 @@ func writeMatrix(w io.Writer, t *lab.Topology, all []lab.Reach) error {
 			answered++
 		}
 	}
-	if len(t.Targets()) <= widest {
+	shown := len(t.Targets()) <= widest
+	if shown {
 		if err := writeCells(w, t, all); err != nil {
 			return err
 		}
 	}
 	for _, r := range all {
-		if r.Answered {
+		if r.Answered || shown && strings.HasPrefix(r.Reason, lab.NoAnswer) {
 			continue
 		}
 		if _, err := fmt.Fprintf(w, "%s to %s: %s\n", r.From, r.To, r.Reason); err != nil {
