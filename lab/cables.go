@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/vswitch/vswitch/api"
+	"github.com/vswitch/vswitch/config"
 	"github.com/vswitch/vswitch/frame"
 	"github.com/vswitch/vswitch/internal/document"
 	"github.com/vswitch/vswitch/vlan"
@@ -114,7 +115,7 @@ func (b *builder) cable(link Link, near, far found) {
 }
 
 // settings returns those of the endpoint, and where it says nothing, the link's.
-func (e *Endpoint) settings(link *Link) PortSettings {
+func (e *Endpoint) settings(link *Link) config.PortSettings {
 	settings, at := e.PortSettings, e.Where
 	inherit(&settings, &at, &link.PortSettings, withoutMode(&link.Where, &e.Where))
 	return settings
@@ -277,14 +278,14 @@ func (m *Member) allInterfaces() (names []string) {
 }
 
 // address gives an end an address.
-func (b *builder) address(e *End, ip Placed) {
+func (b *builder) address(e *End, ip config.Placed) {
 	if prefix, ok := b.prefix(ip); ok {
 		e.Prefixes = append(e.Prefixes, prefix)
 	}
 }
 
 // prefix reads an address with the length of its network's prefix.
-func (b *builder) prefix(ip Placed) (prefix netip.Prefix, ok bool) {
+func (b *builder) prefix(ip config.Placed) (prefix netip.Prefix, ok bool) {
 	prefix, err := netip.ParsePrefix(ip.Text)
 	switch {
 	case err != nil && !strings.Contains(ip.Text, "/"):

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/vswitch/vswitch/api"
+	"github.com/vswitch/vswitch/config"
 	"github.com/vswitch/vswitch/frame"
 	"github.com/vswitch/vswitch/impair"
 	"github.com/vswitch/vswitch/internal/document"
@@ -321,22 +322,6 @@ func (b *builder) checkSettings(e *End, said *Endpoint) {
 	}
 }
 
-// VLAN returns the VLAN policy as the API asks for it; nil: nothing is said.
-func (s *PortSettings) VLAN() *api.VLANSpec {
-	spec := api.VLANSpec{Access: s.Access, Native: s.Native, NativeTagged: s.NativeTagged, Tunnel: s.Tunnel}
-	if s.Trunk != nil {
-		spec.Trunk = &s.Trunk.VLANSet
-	}
-	if s.CVLANs != nil {
-		spec.CVLANs = &s.CVLANs.VLANSet
-	}
-	spec.TPID, spec.PriorityTags = (*string)(s.TPID), (*string)(s.PriorityTags)
-	if spec == (api.VLANSpec{}) {
-		return nil
-	}
-	return &spec
-}
-
 func (b *builder) checkImpairment(at document.Place, spec *api.ImpairmentSpec) {
 	if spec == nil {
 		return
@@ -348,7 +333,7 @@ func (b *builder) checkImpairment(at document.Place, spec *api.ImpairmentSpec) {
 }
 
 // untagged returns the VLAN that untagged frames have at a port; 0: none.
-func (s *PortSettings) untagged() vlan.ID {
+func untagged(s *config.PortSettings) vlan.ID {
 	p, err := terms.Policy(s.VLAN(), nil)
 	if err != nil || p.Mode == vlan.Trunk {
 		return 0
@@ -357,7 +342,7 @@ func (s *PortSettings) untagged() vlan.ID {
 }
 
 // tags reports whether frames of a VLAN leave a port with its tag.
-func (s *PortSettings) tags(id vlan.ID) bool {
+func tags(s *config.PortSettings, id vlan.ID) bool {
 	p, err := terms.Policy(s.VLAN(), nil)
 	switch {
 	case err != nil || !p.Member(id):
@@ -369,7 +354,7 @@ func (s *PortSettings) tags(id vlan.ID) bool {
 }
 
 // carries reports whether a port carries a VLAN.
-func (s *PortSettings) carries(id vlan.ID) bool {
+func carries(s *config.PortSettings, id vlan.ID) bool {
 	p, err := terms.Policy(s.VLAN(), nil)
 	return err == nil && p.Member(id)
 }

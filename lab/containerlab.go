@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vswitch/vswitch/config"
 	"github.com/vswitch/vswitch/internal/document"
 )
 
@@ -15,7 +16,7 @@ type clab struct {
 	document.Where `yaml:"-"`
 
 	Name     string       `yaml:"name"`
-	Prefix   *Word        `yaml:"prefix"`
+	Prefix   *config.Word `yaml:"prefix"`
 	Mgmt     anything     `yaml:"mgmt"`
 	Settings anything     `yaml:"settings"`
 	Topology clabTopology `yaml:"topology"`

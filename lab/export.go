@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/vswitch/vswitch/api"
+	"github.com/vswitch/vswitch/config"
 	"github.com/vswitch/vswitch/frame"
 )
 
@@ -111,7 +112,7 @@ func (m *Member) words() (all []string) {
 	}
 	for _, f := range []struct {
 		key string
-		to  *Word
+		to  *config.Word
 	}{{"ageing", m.Ageing}, {"bpdu", m.BPDU}, {"pass_reserved", m.PassReserved}} {
 		if f.to != nil {
 			say(f.key, quote(string(*f.to)))

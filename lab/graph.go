@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/vswitch/vswitch/api"
+	"github.com/vswitch/vswitch/config"
 	"github.com/vswitch/vswitch/internal/terms"
 )
 
@@ -62,7 +63,7 @@ func (t *Topology) Graph() *Graph {
 		for i, e := range c.Ends {
 			l.Ends[i] = EndOverview{Node: e.Member.Name, Name: e.Name}
 			if e.Kind == Switch {
-				l.Ends[i].VLAN = e.Settings.shown()
+				l.Ends[i].VLAN = shown(&e.Settings)
 			}
 			if spec := c.Leaves[i]; spec != nil && *spec != (api.ImpairmentSpec{Replace: true}) {
 				l.Ends[i].Leaves = new(api.Impairment)
@@ -75,7 +76,7 @@ func (t *Topology) Graph() *Graph {
 }
 
 // shown is what the API will show of a port's VLANs.
-func (s *PortSettings) shown() *api.VLAN {
+func shown(s *config.PortSettings) *api.VLAN {
 	p, err := terms.Policy(s.VLAN(), nil)
 	if err != nil {
 		return nil // said when it was checked

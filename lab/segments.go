@@ -47,14 +47,14 @@ func (b *builder) checkSegments() {
 				}
 			}
 			for _, v := range e.VLANs {
-				if port.Kind == Switch && !port.Settings.tags(v.ID) {
+				if port.Kind == Switch && !tags(&port.Settings, v.ID) {
 					b.d.Reject(v.at, "%s carries no tagged frames of VLAN %d, which %s has: give the link such as trunk: [%d]", port, v.ID, v.Name, v.ID)
 				}
 				addresses(in(v.ID), v.Prefixes)
 			}
 			id := vlan.ID(0)
 			if port.Kind == Switch {
-				if id = port.Settings.untagged(); id == 0 {
+				if id = untagged(&port.Settings); id == 0 {
 					continue // only tagged frames, which an address of the interface itself does not send
 				}
 			}
@@ -86,7 +86,7 @@ func (b *builder) joined(id vlan.ID) map[*Member]*Member {
 	}
 	for _, c := range b.t.Cables {
 		near, far := c.Ends[0], c.Ends[1]
-		if near.Kind == Switch && far.Kind == Switch && near.Settings.carries(id) && far.Settings.carries(id) {
+		if near.Kind == Switch && far.Kind == Switch && carries(&near.Settings, id) && carries(&far.Settings, id) {
 			root[find(near.Member)] = find(far.Member)
 		}
 	}

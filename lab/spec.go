@@ -3,6 +3,7 @@ package lab
 import (
 	_ "embed"
 
+	"github.com/vswitch/vswitch/config"
 	"github.com/vswitch/vswitch/internal/document"
 )
 
@@ -54,17 +55,17 @@ type Node struct {
 	Count int    `yaml:"count"` // so many nodes, NAME1 to NAMEn
 
 	IP       Addresses              `yaml:"ip"`
-	Gateway  Words                  `yaml:"gateway"`
+	Gateway  config.Words           `yaml:"gateway"`
 	Routes   []Route                `yaml:"routes"`
 	Sysctls  map[string]string      `yaml:"sysctls"`
 	Env      map[string]string      `yaml:"env"`
 	Exec     []Command              `yaml:"exec"` // at the start, one by one
 	Services document.Map[*Service] `yaml:"services"`
 
-	Ageing       *Word `yaml:"ageing"`
-	FDBSize      *int  `yaml:"fdb_size"`
-	BPDU         *Word `yaml:"bpdu"`
-	PassReserved *Word `yaml:"pass_reserved"`
+	Ageing       *config.Word `yaml:"ageing"`
+	FDBSize      *int         `yaml:"fdb_size"`
+	BPDU         *config.Word `yaml:"bpdu"`
+	PassReserved *config.Word `yaml:"pass_reserved"`
 
 	Memory string   `yaml:"memory"`
 	CPUs   int      `yaml:"cpus"`
@@ -97,55 +98,30 @@ type Link struct {
 	MTU       int        `yaml:"mtu"`
 	Impair    Impair     `yaml:"impair"`
 
-	PortSettings // of the ends that are ports of switches
-}
-
-// PortSettings are the VLANs and options of a port.
-type PortSettings struct {
-	Access       *int   `yaml:"access"`
-	Trunk        *VLANs `yaml:"trunk"`
-	Native       *int   `yaml:"native"`
-	NativeTagged *bool  `yaml:"native_tagged"`
-	Tunnel       *int   `yaml:"tunnel"`
-	CVLANs       *VLANs `yaml:"cvlans"`
-	TPID         *Word  `yaml:"tpid"`
-	PriorityTags *Word  `yaml:"priority_tags"`
-
-	NoFlood      *bool `yaml:"no_flood"`
-	NoMcastFlood *bool `yaml:"no_mcast_flood"`
-	NoBcastFlood *bool `yaml:"no_bcast_flood"`
-	NoLearn      *bool `yaml:"no_learn"`
-	Hairpin      *bool `yaml:"hairpin"`
-	Isolated     *bool `yaml:"isolated"`
-	Sticky       *bool `yaml:"sticky"`
-	MaxMACs      *int  `yaml:"max_macs"`
-	PassReserved *Word `yaml:"pass_reserved"`
-
-	Down        *bool   `yaml:"down"`
-	Description *string `yaml:"description"`
+	config.PortSettings // of the ends that are ports of switches
 }
 
 // Endpoint is one end of a link: NODE:PORT, NODE, or a mapping that says more.
 type Endpoint struct {
 	document.Where `yaml:"-"`
 
-	Node string `yaml:"node"`
-	Port string `yaml:"port"` // of a switch; the interface of another node
-	MAC  string `yaml:"mac"`
-	IP   Words  `yaml:"ip"`
+	Node string       `yaml:"node"`
+	Port string       `yaml:"port"` // of a switch; the interface of another node
+	MAC  string       `yaml:"mac"`
+	IP   config.Words `yaml:"ip"`
 
-	PortSettings // in place of the link's
+	config.PortSettings // in place of the link's
 }
 
 // Step is a step of the lab's tests: one of these.
 type Step struct {
 	document.Where `yaml:"-"`
 
-	Ping   *PingStep   `yaml:"ping"`
-	Exec   *ExecStep   `yaml:"exec"`
-	Down   Words       `yaml:"down"` // ends of links
-	Up     Words       `yaml:"up"`
-	Impair *ImpairStep `yaml:"impair"`
+	Ping   *PingStep    `yaml:"ping"`
+	Exec   *ExecStep    `yaml:"exec"`
+	Down   config.Words `yaml:"down"` // ends of links
+	Up     config.Words `yaml:"up"`
+	Impair *ImpairStep  `yaml:"impair"`
 }
 
 // What a step may expect.

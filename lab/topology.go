@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/vswitch/vswitch/api"
+	"github.com/vswitch/vswitch/config"
 	"github.com/vswitch/vswitch/frame"
 	"github.com/vswitch/vswitch/internal/document"
 	"github.com/vswitch/vswitch/vlan"
@@ -50,7 +51,7 @@ type End struct {
 	MAC      frame.MAC
 	Prefixes []netip.Prefix // addresses with the lengths of their networks
 	VLANs    []*VLANInterface
-	Settings PortSettings
+	Settings config.PortSettings
 	at       document.Place
 }
 

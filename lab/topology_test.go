@@ -56,7 +56,7 @@ func describe(t *Topology) string {
 			}
 			if m.Kind == Switch {
 				if v := e.Settings.VLAN(); v != nil {
-					fmt.Fprintf(&b, ", untagged %d", e.Settings.untagged())
+					fmt.Fprintf(&b, ", untagged %d", untagged(&e.Settings))
 				}
 			}
 			b.WriteByte('\n')

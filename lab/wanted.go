@@ -118,7 +118,7 @@ func (t *Topology) legs(e, station *End) (all []*port) {
 
 // base says what is common to the ports of a switch.
 func (t *Topology) base(e *End) *port {
-	p := &port{end: e, PortSpec: api.PortSpec{Switch: t.SwitchName(e.Member), Name: e.Name, VLAN: e.Settings.VLAN(), Options: e.Settings.options()}}
+	p := &port{end: e, PortSpec: api.PortSpec{Switch: t.SwitchName(e.Member), Name: e.Name, VLAN: e.Settings.VLAN(), Options: withDefaults(e.Settings.Options())}}
 	if e.Settings.Down != nil {
 		p.Down = *e.Settings.Down
 	}
@@ -209,14 +209,7 @@ func (e *End) leaving() *api.ImpairmentSpec {
 	return &spec
 }
 
-// options says all options, so that they also take back.
-func (s *PortSettings) options() *api.OptionsSpec {
-	return withDefaults(&api.OptionsSpec{
-		NoFlood: s.NoFlood, NoMcastFlood: s.NoMcastFlood, NoBcastFlood: s.NoBcastFlood, NoLearn: s.NoLearn,
-		Hairpin: s.Hairpin, Isolated: s.Isolated, Sticky: s.Sticky, MaxMACs: s.MaxMACs, PassReserved: (*string)(s.PassReserved),
-	})
-}
-
+// withDefaults says all options, so that they also take back.
 func withDefaults(o *api.OptionsSpec) *api.OptionsSpec {
 	for _, f := range []**bool{&o.NoFlood, &o.NoMcastFlood, &o.NoBcastFlood, &o.NoLearn, &o.Hairpin, &o.Isolated, &o.Sticky} {
 		if *f == nil {

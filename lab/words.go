@@ -7,17 +7,9 @@ import (
 	"time"
 
 	"github.com/vswitch/vswitch/api"
+	"github.com/vswitch/vswitch/config"
 	"github.com/vswitch/vswitch/internal/document"
 )
-
-// Word is a value that is a word to whoever reads it.
-type Word string
-
-// UnmarshalText implements [encoding.TextUnmarshaler].
-func (w *Word) UnmarshalText(b []byte) error {
-	*w = Word(b)
-	return nil
-}
 
 // Duration is a time, such as "2s".
 type Duration time.Duration
@@ -32,49 +24,11 @@ func (d *Duration) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// Placed is a word, and where it stands.
-type Placed struct {
-	document.Place
-	Text string
-}
-
-// Words are one word, or a list of them.
-type Words []Placed
-
-// Decode implements [document.Decoder].
-func (w *Words) Decode(d *document.Document, n *document.Node) {
-	switch n.Kind {
-	case document.Null:
-	case document.Scalar:
-		*w = Words{{n.Place, n.Text}}
-	case document.Sequence:
-		*w = Words{}
-		for _, item := range n.Items {
-			if item.Kind != document.Scalar {
-				d.Wrong(item, "a word")
-				continue
-			}
-			*w = append(*w, Placed{item.Place, item.Text})
-		}
-	default:
-		d.Wrong(n, "a word, or a list of them")
-	}
-}
-
-// Texts returns the words.
-func (w Words) Texts() []string {
-	var all []string
-	for _, p := range w {
-		all = append(all, p.Text)
-	}
-	return all
-}
-
 // Addresses are those of a node: a word or a list for its first interface, or a
 // mapping of interfaces to such.
 type Addresses struct {
-	First Words
-	By    document.Map[Words] // interface
+	First config.Words
+	By    document.Map[config.Words] // interface
 }
 
 // Decode implements [document.Decoder].
@@ -84,20 +38,6 @@ func (a *Addresses) Decode(d *document.Document, n *document.Node) {
 		return
 	}
 	a.First.Decode(d, n)
-}
-
-// VLANs are "all", or a list of VIDs and ranges.
-type VLANs struct{ api.VLANSet }
-
-// Decode implements [document.Decoder].
-func (v *VLANs) Decode(d *document.Document, n *document.Node) {
-	var words Words
-	words.Decode(d, n)
-	if n.Kind == document.Scalar {
-		v.VLANSet = api.ParseVLANSet(strings.ReplaceAll(n.Text, " ", ""))
-		return
-	}
-	v.VLANSet = append(api.VLANSet{}, words.Texts()...)
 }
 
 // Command is a command: a word for the shell, or a list of its arguments.

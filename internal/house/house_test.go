@@ -25,10 +25,12 @@ const root = "../.."
 var mayImport = map[string][]string{
 	"cmd/vswitchd": {"control", "switch", "port"},
 	"cmd/vsctl":    {"lab", "lab/guest", "api/client", "api", "vlan", "frame", "internal/document"}, // what it knows of the switch is the API, and how words are written
-	"lab/schema":   {"lab", "api"},
-	"lab":          {"lab/vm", "lab/guest", "api/client", "api", "vlan", "frame", "impair", "internal/terms", "internal/document", "internal/netns", "internal/rtnl", "internal/stack"},
+	"lab/schema":   {"lab", "config", "api"},
+	"lab":          {"config", "lab/vm", "lab/guest", "api/client", "api", "vlan", "frame", "impair", "internal/terms", "internal/document", "internal/netns", "internal/rtnl", "internal/stack"},
 	"lab/vm":       {"lab/guest", "internal/initramfs", "internal/stack"},
 	"lab/guest":    {"internal/initramfs", "internal/stack"},
+
+	"config": {"api", "internal/document"},
 
 	"control/controltest": {"control", "api", "switch", "port/porttest", "port", "fdb", "vlan", "frame"},
 	"control":             {"api", "switch", "port", "fdb", "vlan", "frame", "impair", "internal/terms", "internal/ucred"},

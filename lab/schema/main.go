@@ -14,6 +14,7 @@ import (
 	"github.com/invopop/jsonschema"
 
 	"github.com/vswitch/vswitch/api"
+	"github.com/vswitch/vswitch/config"
 	"github.com/vswitch/vswitch/lab"
 )
 
@@ -46,6 +47,9 @@ func generate(root string) ([]byte, error) {
 		err = g.reflector.AddGoComments("github.com/vswitch/vswitch", "./lab")
 	}
 	if err == nil {
+		err = g.reflector.AddGoComments("github.com/vswitch/vswitch", "./config")
+	}
+	if err == nil {
 		err = os.Chdir(wd)
 	}
 	if err != nil {
@@ -68,13 +72,13 @@ func (g *generator) special(t reflect.Type) *jsonschema.Schema {
 		return mappingOf(g.of(value.Type))
 	}
 	switch t {
-	case reflect.TypeFor[lab.Word](), reflect.TypeFor[lab.Placed]():
+	case reflect.TypeFor[config.Word](), reflect.TypeFor[config.Placed]():
 		return scalar()
-	case reflect.TypeFor[lab.Words]():
+	case reflect.TypeFor[config.Words]():
 		return words()
 	case reflect.TypeFor[lab.Addresses]():
 		return anyOf(words(), mappingOf(words()))
-	case reflect.TypeFor[lab.VLANs]():
+	case reflect.TypeFor[config.VLANs]():
 		return anyOf(scalar(), listOf(scalar()))
 	case reflect.TypeFor[lab.Command]():
 		return command()
@@ -92,7 +96,7 @@ func (g *generator) special(t reflect.Type) *jsonschema.Schema {
 			"env":     mappingOf(scalar()),
 		}))
 	case reflect.TypeFor[lab.Endpoint]():
-		full := g.reflector.Reflect(&lab.PortSettings{})
+		full := g.reflector.Reflect(&config.PortSettings{})
 		full.Version = ""
 		full.Properties.Set("node", text())
 		full.Properties.Set("port", text())

@@ -1,0 +1,61 @@
+package config
+
+import "github.com/vswitch/vswitch/api"
+
+// VLANSettings are the VLANs of a port.
+type VLANSettings struct {
+	Access       *int   `yaml:"access"`
+	Trunk        *VLANs `yaml:"trunk"`
+	Native       *int   `yaml:"native"`
+	NativeTagged *bool  `yaml:"native_tagged"`
+	Tunnel       *int   `yaml:"tunnel"`
+	CVLANs       *VLANs `yaml:"cvlans"`
+	TPID         *Word  `yaml:"tpid"`
+	PriorityTags *Word  `yaml:"priority_tags"`
+}
+
+// OptionSettings are a port's options beside its VLANs.
+type OptionSettings struct {
+	NoFlood      *bool `yaml:"no_flood"`
+	NoMcastFlood *bool `yaml:"no_mcast_flood"`
+	NoBcastFlood *bool `yaml:"no_bcast_flood"`
+	NoLearn      *bool `yaml:"no_learn"`
+	Hairpin      *bool `yaml:"hairpin"`
+	Isolated     *bool `yaml:"isolated"`
+	Sticky       *bool `yaml:"sticky"`
+	MaxMACs      *int  `yaml:"max_macs"`
+	PassReserved *Word `yaml:"pass_reserved"`
+}
+
+// PortSettings are all that can be changed of a port.
+type PortSettings struct {
+	VLANSettings
+	OptionSettings
+
+	Down        *bool   `yaml:"down"`
+	Description *string `yaml:"description"`
+}
+
+// VLAN returns the VLAN policy as the API asks for it; nil: nothing is said.
+func (s *VLANSettings) VLAN() *api.VLANSpec {
+	spec := api.VLANSpec{Access: s.Access, Native: s.Native, NativeTagged: s.NativeTagged, Tunnel: s.Tunnel}
+	if s.Trunk != nil {
+		spec.Trunk = &s.Trunk.VLANSet
+	}
+	if s.CVLANs != nil {
+		spec.CVLANs = &s.CVLANs.VLANSet
+	}
+	spec.TPID, spec.PriorityTags = (*string)(s.TPID), (*string)(s.PriorityTags)
+	if spec == (api.VLANSpec{}) {
+		return nil
+	}
+	return &spec
+}
+
+// Options returns the options as the API asks for them.
+func (s *OptionSettings) Options() *api.OptionsSpec {
+	return &api.OptionsSpec{
+		NoFlood: s.NoFlood, NoMcastFlood: s.NoMcastFlood, NoBcastFlood: s.NoBcastFlood, NoLearn: s.NoLearn,
+		Hairpin: s.Hairpin, Isolated: s.Isolated, Sticky: s.Sticky, MaxMACs: s.MaxMACs, PassReserved: (*string)(s.PassReserved),
+	}
+}
