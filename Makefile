@@ -16,7 +16,7 @@ BASH_COMPLETION = $(DESTDIR)$(datadir)/bash-completion/completions/vsctl
 ZSH_COMPLETION  = $(DESTDIR)$(datadir)/zsh/site-functions/_vsctl
 FISH_COMPLETION = $(DESTDIR)$(datadir)/fish/vendor_completions.d/vsctl.fish
 MANDIR          = $(DESTDIR)$(datadir)/man/man8
-SCHEMA          = $(DESTDIR)$(datadir)/vswitch/lab.schema.json
+SCHEMAS         = $(DESTDIR)$(datadir)/vswitch
 UNIT            = $(DESTDIR)$(unitdir)/vswitchd.service
 
 export GO VERSION
@@ -87,12 +87,14 @@ install: ## install below $(DESTDIR)$(PREFIX): programs, completion, manual, sys
 	bin/vsctl completion fish >'$(FISH_COMPLETION)'
 	bin/vsctl man '$(MANDIR)'
 	bin/vswitchd man '$(MANDIR)'
-	install -D -m 644 lab/lab.schema.json '$(SCHEMA)'
+	install -D -m 644 lab/lab.schema.json '$(SCHEMAS)/lab.schema.json'
+	install -D -m 644 config/config.schema.json '$(SCHEMAS)/config.schema.json'
 	sed 's|@sbindir@|$(sbindir)|' scripts/vswitchd.service >'$(UNIT)'
 
 uninstall: ## remove what make install has installed
 	rm -f '$(DESTDIR)$(bindir)/vsctl' '$(DESTDIR)$(sbindir)/vswitchd'
-	rm -f '$(BASH_COMPLETION)' '$(ZSH_COMPLETION)' '$(FISH_COMPLETION)' '$(UNIT)' '$(SCHEMA)'
+	rm -f '$(BASH_COMPLETION)' '$(ZSH_COMPLETION)' '$(FISH_COMPLETION)' '$(UNIT)'
+	rm -f '$(SCHEMAS)/lab.schema.json' '$(SCHEMAS)/config.schema.json'
 	rm -f '$(MANDIR)'/vsctl*.8 '$(MANDIR)/vswitchd.8'
 
 clean: ## remove what was built

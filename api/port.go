@@ -14,6 +14,8 @@ type Port struct {
 	Reason string `json:"reason"` // of StateLost
 	VLAN   VLAN   `json:"vlan"`
 
+	Profile string `json:"profile,omitempty"` // whose VLANs and options the port has
+
 	Device  string `json:"device"`  // kernel name of the switch's side
 	Ifindex int    `json:"ifindex"` // of Device; 0 where it is not in the daemon's namespace
 	Netns   string `json:"netns"`   // of the far end, as it was given; "" for the daemon's own
@@ -132,6 +134,7 @@ type PortSpec struct {
 
 	VLAN        *VLANSpec        `json:"vlan,omitempty"` // nil: access VLAN 1
 	Options     *OptionsSpec     `json:"options,omitempty"`
+	Profile     string           `json:"profile,omitempty"` // in place of VLAN and Options
 	Impair      *ImpairmentsSpec `json:"impair,omitempty"`
 	Down        bool             `json:"down,omitempty"`
 	Description string           `json:"description,omitempty"`
@@ -142,6 +145,7 @@ type PortSpec struct {
 type PortChange struct {
 	VLAN        *VLANSpec        `json:"vlan,omitempty"`
 	Options     *OptionsSpec     `json:"options,omitempty"`
+	Profile     *string          `json:"profile,omitempty"` // "": none; the port keeps what it had
 	Impair      *ImpairmentsSpec `json:"impair,omitempty"`
 	Down        *bool            `json:"down,omitempty"`
 	Description *string          `json:"description,omitempty"`

@@ -1,7 +1,10 @@
 package config
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/vswitch/vswitch/api"
 	"github.com/vswitch/vswitch/internal/document"
@@ -66,4 +69,17 @@ func (v *VLANs) Decode(d *document.Document, n *document.Node) {
 		return
 	}
 	v.VLANSet = append(api.VLANSet{}, words.Texts()...)
+}
+
+// ParseAgeing reads a time, or a bare number of seconds, as vsctl does.
+func ParseAgeing(word string) (time.Duration, error) {
+	text := word
+	if _, err := strconv.ParseUint(text, 10, 32); err == nil {
+		text += "s"
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d != 0 && d < time.Second {
+		return 0, fmt.Errorf("%q is not a time of a second or more: write such as 300s, 5m or 0", word)
+	}
+	return d, nil
 }

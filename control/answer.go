@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/vswitch/vswitch/api"
+	"github.com/vswitch/vswitch/internal/document"
 
 	vswitch "github.com/vswitch/vswitch/switch"
 )
@@ -115,7 +116,10 @@ func asError(err error) *api.Error {
 	code := api.Failed
 	var ours *api.Error
 	var engines *vswitch.Error
+	var file *document.Error
 	switch {
+	case errors.As(err, &file):
+		return &api.Error{Code: api.Invalid, Message: file.Error()} // line by line
 	case errors.As(err, &ours):
 		code = ours.Code
 	case errors.As(err, &engines):

@@ -106,23 +106,30 @@ func (s *Server) addFDB(ctx context.Context, r *http.Request, body []byte) (answ
 	if err := decode(body, &spec); err != nil {
 		return answer{}, err
 	}
-	vid, mac, err := station(spec.VLAN, spec.MAC)
+	key, err := entryOf(spec)
 	if err != nil {
 		return answer{}, err
 	}
-	switch {
-	case spec.Drop && spec.Port != "":
-		return answer{}, api.Errorf(api.Invalid, "port %q and drop contradict each other: say one", spec.Port)
-	case !spec.Drop && spec.Port == "":
-		return answer{}, api.Errorf(api.Invalid, "where %s lives is missing: name a port, or say drop", mac)
-	}
-	e := api.FDBEntry{VLAN: int(vid), MAC: mac.String(), Port: spec.Port, Type: api.Static}
+	e := api.FDBEntry{VLAN: int(key.vlan), MAC: key.mac.String(), Port: spec.Port, Type: api.Static}
 	if spec.Drop {
 		e.Type = api.Filter
 	}
 	sw := orDefault(spec.Switch)
-	a := answer{status: http.StatusCreated, body: e, about: fmt.Sprintf("%s VLAN %d %s", sw, vid, mac)}
-	return a, s.engine.AddFDB(ctx, sw, vid, mac, spec.Port)
+	a := answer{status: http.StatusCreated, body: e, about: fmt.Sprintf("%s %s", sw, key)}
+	return a, s.engine.AddFDB(ctx, sw, key.vlan, key.mac, spec.Port)
+}
+
+// entryOf reads which entry somebody asks for.
+func entryOf(spec api.FDBSpec) (entryKey, error) {
+	vid, mac, err := station(spec.VLAN, spec.MAC)
+	switch {
+	case err != nil:
+	case spec.Drop && spec.Port != "":
+		err = api.Errorf(api.Invalid, "port %q and drop contradict each other: say one", spec.Port)
+	case !spec.Drop && spec.Port == "":
+		err = api.Errorf(api.Invalid, "where %s lives is missing: name a port, or say drop", mac)
+	}
+	return entryKey{vid, mac}, err
 }
 
 func (s *Server) deleteFDB(ctx context.Context, r *http.Request, _ []byte) (answer, error) {

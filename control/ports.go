@@ -101,6 +101,7 @@ func portConfig(spec api.PortSpec) (vswitch.PortConfig, error) {
 	if cfg.VLAN, err = terms.Policy(spec.VLAN, nil); err != nil {
 		return cfg, err
 	}
+	cfg.Profile = spec.Profile
 	return cfg, applyChange(&cfg, api.PortChange{Options: spec.Options, Impair: spec.Impair, Down: &spec.Down, Description: &spec.Description})
 }
 
@@ -112,6 +113,9 @@ func applyChange(cfg *vswitch.PortConfig, change api.PortChange) error {
 			return err
 		}
 		cfg.VLAN = policy
+	}
+	if change.Profile != nil {
+		cfg.Profile = *change.Profile
 	}
 	if change.Options != nil {
 		if err := applyOptions(&cfg.Options, *change.Options); err != nil {
@@ -188,7 +192,6 @@ func applyOptions(o *vswitch.Options, spec api.OptionsSpec) error {
 
 // shownPort turns a port into what the API shows.
 func shownPort(p vswitch.PortInfo) api.Port {
-	o := p.Options
 	shown := api.Port{
 		Switch: p.Switch,
 		Name:   p.Name,
@@ -197,24 +200,16 @@ func shownPort(p vswitch.PortInfo) api.Port {
 		Reason: p.Reason,
 		VLAN:   terms.Shown(&p.VLAN),
 
+		Profile: p.Profile,
+
 		Device:  p.Info.Device,
 		Ifindex: p.Info.Ifindex,
 		Netns:   p.Attach.Netns,
 		IfName:  p.Info.IfName,
 		MTU:     p.Info.MTU,
 
-		Counters: shownCounters(&p.Counters),
-		Options: api.Options{
-			NoFlood:      o.NoFlood,
-			NoMcastFlood: o.NoMcastFlood,
-			NoBcastFlood: o.NoBcastFlood,
-			NoLearn:      o.NoLearn,
-			Hairpin:      o.Hairpin,
-			Isolated:     o.Isolated,
-			Sticky:       o.Sticky,
-			MaxMACs:      o.MaxMACs,
-			PassReserved: passReserved(o.PassReserved),
-		},
+		Counters:    shownCounters(&p.Counters),
+		Options:     shownOptions(&p.Options),
 		Impair:      shownImpairments(p.Impair),
 		Description: p.Description,
 
@@ -231,6 +226,20 @@ func shownPort(p vswitch.PortInfo) api.Port {
 		shown.MAC = p.Attach.MAC.String()
 	}
 	return shown
+}
+
+func shownOptions(o *vswitch.Options) api.Options {
+	return api.Options{
+		NoFlood:      o.NoFlood,
+		NoMcastFlood: o.NoMcastFlood,
+		NoBcastFlood: o.NoBcastFlood,
+		NoLearn:      o.NoLearn,
+		Hairpin:      o.Hairpin,
+		Isolated:     o.Isolated,
+		Sticky:       o.Sticky,
+		MaxMACs:      o.MaxMACs,
+		PassReserved: passReserved(o.PassReserved),
+	}
 }
 
 func shownCounters(c *vswitch.Counters) api.Counters {

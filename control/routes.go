@@ -17,6 +17,9 @@ type handler func(ctx context.Context, r *http.Request, body []byte) (answer, er
 // methods are the handlers of a path.
 type methods map[string]handler
 
+// configPath is that of the configuration as a whole.
+const configPath = "/v1/config"
+
 // table returns the handlers of each path but that of the events.
 func (s *Server) table() map[string]methods {
 	return map[string]methods{
@@ -24,6 +27,9 @@ func (s *Server) table() map[string]methods {
 		"/v1/show":                      {http.MethodGet: s.show},
 		"/v1/switches":                  {http.MethodGet: s.listSwitches, http.MethodPost: s.addSwitch},
 		"/v1/switches/{switch}":         {http.MethodGet: s.getSwitch, http.MethodPatch: s.setSwitch, http.MethodDelete: s.deleteSwitch},
+		configPath:                      {http.MethodGet: s.getConfig, http.MethodPost: s.setConfig},
+		"/v1/profiles":                  {http.MethodGet: s.listProfiles, http.MethodPost: s.addProfile},
+		"/v1/profiles/{profile}":        {http.MethodGet: s.getProfile, http.MethodPatch: s.setProfile, http.MethodDelete: s.deleteProfile},
 		"/v1/ports":                     {http.MethodGet: s.listPorts, http.MethodPost: s.addPort},
 		"/v1/ports/{switch}/{port}":     {http.MethodGet: s.getPort, http.MethodPatch: s.setPort, http.MethodDelete: s.deletePort},
 		"/v1/vlans":                     {http.MethodGet: s.listVLANs},
@@ -117,6 +123,10 @@ func (s *Server) changed(r *http.Request, p *peer, h handler, body []byte) answe
 	ctx, cancel := context.WithTimeout(r.Context(), workTime)
 	defer cancel()
 	start := time.Now()
+	if r.URL.Path != configPath {
+		s.configuring.RLock()
+		defer s.configuring.RUnlock()
+	}
 	a, err := h(ctx, r, body)
 	log := s.cfg.Log.With("method", r.Method, "path", r.URL.Path,
 		"took", time.Since(start).Round(time.Microsecond), "uid", p.cred.Uid, "pid", p.cred.Pid)

@@ -25,6 +25,12 @@ type Engine interface {
 	Switches() []vswitch.SwitchInfo // sorted
 	Switch(name string) (vswitch.SwitchInfo, error)
 
+	AddProfile(ctx context.Context, p vswitch.Profile) error
+	SetProfile(ctx context.Context, name string, change func(*vswitch.Profile) error) error
+	DeleteProfile(ctx context.Context, name string) error
+	Profiles() []vswitch.Profile // sorted
+	Profile(name string) (vswitch.Profile, error)
+
 	AddPort(ctx context.Context, cfg vswitch.PortConfig) (vswitch.PortInfo, error)
 	SetPort(ctx context.Context, sw, name string, raise bool, change func(*vswitch.PortConfig) error) (vswitch.PortInfo, error)
 	DeletePort(ctx context.Context, sw, name string) error
@@ -73,6 +79,10 @@ type Server struct {
 	engine Engine
 	cfg    Config
 	gate   queue // see gate
+
+	// configuring is held by who changes the configuration as a whole; who
+	// changes one thing of it shares it.
+	configuring sync.RWMutex
 }
 
 // New returns a server of the engine.

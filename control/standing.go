@@ -86,10 +86,13 @@ func portDiff(have vswitch.PortInfo, want vswitch.PortConfig) []string {
 	d.add("owner", h.Owner, w.Owner)
 	d.add("queues", cmp.Or(h.Queues, 1), cmp.Or(w.Queues, 1))
 	d.add("patch", peerName(h.Peer), peerName(w.Peer))
-	if !have.VLAN.Equal(&want.VLAN) {
-		d.add("vlan", have.VLAN.String(), want.VLAN.String())
+	d.add("profile", have.Profile, want.Profile)
+	if want.Profile == "" { // which says the rest
+		if !have.VLAN.Equal(&want.VLAN) {
+			d.add("vlan", have.VLAN.String(), want.VLAN.String())
+		}
+		d = append(d, optionsDiff(have.Options, want.Options)...)
 	}
-	d = append(d, optionsDiff(have.Options, want.Options)...)
 	d = append(d, impairmentsDiff(have.Impair, want.Impair)...)
 	d.add("down", have.Down, want.Down)
 	d.add("description", fmt.Sprintf("%q", have.Description), fmt.Sprintf("%q", want.Description))

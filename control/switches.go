@@ -38,15 +38,14 @@ func (s *Server) oneSwitch(name string) (api.Switch, error) {
 	if err != nil {
 		return api.Switch{}, err
 	}
-	return api.Switch{
-		Name:          info.Name,
-		AgeingSeconds: info.Settings.Ageing.Seconds(),
-		FDBSize:       info.Settings.FDBSize,
-		BPDU:          bpdu(info.Settings.DropBPDU),
-		PassReserved:  info.Settings.PassReserved.String(),
-		PortCount:     info.Ports,
-		FDB:           api.FDBUse{Dynamic: stats.Dynamic, Static: stats.Static, Filter: stats.Filter},
-	}, nil
+	sw := shownSettings(info.Name, info.Settings)
+	sw.PortCount = info.Ports
+	sw.FDB = api.FDBUse{Dynamic: stats.Dynamic, Static: stats.Static, Filter: stats.Filter}
+	return sw, nil
+}
+
+func shownSettings(name string, s vswitch.Settings) api.Switch {
+	return api.Switch{Name: name, AgeingSeconds: s.Ageing.Seconds(), FDBSize: s.FDBSize, BPDU: bpdu(s.DropBPDU), PassReserved: s.PassReserved.String()}
 }
 
 // switches returns the switch of that name, or all with "". One that is

@@ -2,14 +2,11 @@ package lab
 
 import (
 	"cmp"
-	"fmt"
 	"hash/fnv"
 	"net/netip"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/vswitch/vswitch/api"
 	"github.com/vswitch/vswitch/config"
@@ -98,7 +95,7 @@ func (b *builder) checkSwitch(m *Member) {
 		b.d.Reject(m.Place(), "the switch would be called %q, with %d characters, and %d are the most: shorten the name of the lab or of the node", name, len(name), longestSwitch)
 	}
 	if m.Ageing != nil {
-		if _, err := m.ageing(); err != nil {
+		if _, err := config.ParseAgeing(string(*m.Ageing)); err != nil {
 			b.d.Reject(m.Of("ageing"), "%v", err)
 		}
 	}
@@ -113,19 +110,6 @@ func (b *builder) checkSwitch(m *Member) {
 			b.d.Reject(m.Of("pass_reserved"), "%v", err)
 		}
 	}
-}
-
-// ageing reads a time, or a bare number of seconds, as vsctl does.
-func (m *Member) ageing() (time.Duration, error) {
-	word := string(*m.Ageing)
-	if _, err := strconv.ParseUint(word, 10, 32); err == nil {
-		word += "s"
-	}
-	d, err := time.ParseDuration(word)
-	if err != nil || d != 0 && d < time.Second {
-		return 0, fmt.Errorf("%q is not a time of a second or more: write such as 300s, 5m or 0", *m.Ageing)
-	}
-	return d, nil
 }
 
 func (b *builder) checkVM(m *Member) {

@@ -8,7 +8,7 @@ import (
 )
 
 // Schema is the JSON schema of a lab's file, by which editors complete keys. It is
-// made by go run ./lab/schema.
+// made by go run ./internal/schema.
 //
 //go:embed lab.schema.json
 var Schema []byte

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/vswitch/vswitch/api"
+	"github.com/vswitch/vswitch/config"
 	"github.com/vswitch/vswitch/frame"
 	"github.com/vswitch/vswitch/internal/stack"
 )
@@ -41,7 +42,7 @@ const (
 func (m *Member) switchSpec(t *Topology) api.SwitchSpec {
 	ageing, size, bpdu, pass := defaultAgeing, defaultFDBSize, api.BPDUForward, "none"
 	if m.Ageing != nil {
-		d, _ := m.ageing() // was checked
+		d, _ := config.ParseAgeing(string(*m.Ageing)) // was checked
 		ageing = d.Seconds()
 	}
 	if m.FDBSize != nil {

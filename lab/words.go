@@ -2,7 +2,6 @@ package lab
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -160,75 +159,10 @@ func (i *Impair) Decode(d *document.Document, n *document.Node) {
 		byEnd = byEnd && e.Value.Kind == document.Mapping
 	}
 	if !byEnd {
-		i.Both = decodeImpairment(d, n)
+		i.Both = config.ReadImpairment(d, n)
 		return
 	}
 	for _, e := range n.Entries {
-		i.By = append(i.By, document.Pair[*api.ImpairmentSpec]{Place: e.Place, Key: e.Key, Value: decodeImpairment(d, e.Value)})
+		i.By = append(i.By, document.Pair[*api.ImpairmentSpec]{Place: e.Place, Key: e.Key, Value: config.ReadImpairment(d, e.Value)})
 	}
-}
-
-// decodeImpairment reads one direction. Its keys are the words of vsctl port
-// impair, with underscores.
-func decodeImpairment(d *document.Document, n *document.Node) *api.ImpairmentSpec {
-	var all, rate []string
-	var queue *document.Node
-	var names []string
-	for _, w := range api.ImpairmentWords {
-		names = append(names, strings.ReplaceAll(w.Name, "-", "_"))
-	}
-	whole := true
-	for _, e := range n.Entries {
-		word := strings.ReplaceAll(e.Key, "_", "-")
-		pair := []string{word, e.Value.Text}
-		switch {
-		case !slices.Contains(names, e.Key):
-			d.Reject(e.Place, "unknown key %q%s", e.Key, document.DidYouMean(e.Key, names))
-			whole = false
-			continue
-		case e.Value.Kind != document.Scalar:
-			d.Wrong(e.Value, "a value")
-			whole = false
-			continue
-		case word == "in-order":
-			var on bool
-			d.Into(e.Value, &on)
-			if on {
-				all = append(all, word)
-			}
-			continue
-		case word == "queue":
-			queue = e.Value
-			all = append(all, pair...)
-			continue
-		case word == "rate":
-			rate = pair
-		}
-		if _, err := api.ParseImpairment(pair); err != nil {
-			d.Reject(e.Value.Place, "%s", withoutWord(err, word))
-			whole = false
-			continue
-		}
-		all = append(all, pair...)
-	}
-	if queue != nil && whole {
-		if _, err := api.ParseImpairment(append([]string{"queue", queue.Text}, rate...)); err != nil {
-			d.Reject(queue.Place, "%s", withoutWord(err, "queue"))
-			whole = false
-		}
-	}
-	if !whole {
-		return nil
-	}
-	spec, err := api.ParseImpairment(all)
-	if err != nil {
-		d.Reject(n.Place, "%v", err)
-		return nil
-	}
-	return spec
-}
-
-// withoutWord takes the name from an error that stands beside it anyway.
-func withoutWord(err error, word string) string {
-	return strings.TrimPrefix(err.Error(), word+": ")
 }

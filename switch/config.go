@@ -31,6 +31,7 @@ type PortConfig struct {
 	Attach       port.Config
 	VLAN         vlan.Policy
 	Options      Options
+	Profile      string // of which VLAN and Options are; "": they are the port's own
 	Impair       Impairments
 	Down         bool // taken down by an administrator
 	Description  string
@@ -47,6 +48,25 @@ type Options struct {
 	Sticky       bool               // what is learned here does not move away
 	MaxMACs      int                // dynamic entries at the most; 0: no limit of its own
 	PassReserved *frame.ReservedSet // nil: the switch's
+}
+
+// check says what is wrong with the values of options.
+func (o *Options) check() error {
+	if o.MaxMACs < 0 {
+		return errorf(Invalid, "a limit of %d addresses is not possible: give 1 or more, or 0 for no limit", o.MaxMACs)
+	}
+	return nil
+}
+
+// equal reports whether two mean the same.
+func (o *Options) equal(p *Options) bool {
+	a, b := *o, *p
+	a.PassReserved, b.PassReserved = nil, nil
+	same := (o.PassReserved == nil) == (p.PassReserved == nil)
+	if same && o.PassReserved != nil {
+		same = *o.PassReserved == *p.PassReserved
+	}
+	return same && a == b
 }
 
 // Impairments say what the two directions of a port's line do to frames.

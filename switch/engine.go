@@ -54,6 +54,7 @@ type Engine struct {
 
 	mu       sync.RWMutex // guards what follows; held for an instant only
 	switches map[string]*Switch
+	profiles map[string]Profile
 	watched  map[port.Key]map[*Port]bool
 	closed   bool
 
@@ -94,6 +95,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 		host:     cfg.Host,
 		log:      cfg.Log,
 		switches: make(map[string]*Switch),
+		profiles: make(map[string]Profile),
 		watched:  make(map[port.Key]map[*Port]bool),
 		news:     make(chan struct{}, 1),
 		searches: make(chan struct{}, searchers),

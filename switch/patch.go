@@ -11,7 +11,7 @@ func (e *Engine) addPatch(sw *Switch, cfg PortConfig) (PortInfo, error) {
 	far := cfg
 	far.Switch, far.Name = cfg.Attach.Peer.Switch, cfg.Attach.Peer.Port
 	far.Attach.Peer = port.PeerName{Switch: cfg.Switch, Port: cfg.Name}
-	far.Options, far.Impair, far.Down = Options{}, Impairments{}, false
+	far.Options, far.Profile, far.Impair, far.Down = Options{}, "", Impairments{}, false
 	if err := far.check(); err != nil {
 		return PortInfo{}, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vswitch/vswitch/fdb"
 	"github.com/vswitch/vswitch/frame"
+	"github.com/vswitch/vswitch/internal/natural"
 	"github.com/vswitch/vswitch/port"
 	"github.com/vswitch/vswitch/vlan"
 )
@@ -60,10 +61,7 @@ func (c *PortConfig) check() error {
 			return errorf(Invalid, "impairment at %s: %v", name, err)
 		}
 	}
-	if c.Options.MaxMACs < 0 {
-		return errorf(Invalid, "a limit of %d addresses is not possible: give 1 or more, or 0 for no limit", c.Options.MaxMACs)
-	}
-	return nil
+	return c.Options.check()
 }
 
 // AddPort makes a port: whole, or not at all.
@@ -90,6 +88,9 @@ func (e *Engine) AddPort(ctx context.Context, cfg PortConfig) (PortInfo, error) 
 	defer e.change.Unlock()
 	sw, err := e.vacancy(&cfg)
 	if err != nil {
+		return PortInfo{}, err
+	}
+	if err := e.fillIn(&cfg, nil); err != nil {
 		return PortInfo{}, err
 	}
 	if cfg.Attach.Kind == port.Patch {
@@ -303,7 +304,7 @@ func (e *Engine) SetPort(ctx context.Context, swName, name string, raise bool, c
 	if err != nil {
 		return PortInfo{}, err
 	}
-	next, err := p.changed(change)
+	next, err := e.changed(p, change)
 	if err != nil {
 		return PortInfo{}, err
 	}
@@ -337,9 +338,12 @@ func (e *Engine) SetPort(ctx context.Context, swName, name string, raise bool, c
 }
 
 // changed returns what change makes of the port's configuration.
-func (p *Port) changed(change func(*PortConfig) error) (PortConfig, error) {
+func (e *Engine) changed(p *Port, change func(*PortConfig) error) (PortConfig, error) {
 	next := p.cfg
 	if err := change(&next); err != nil {
+		return next, err
+	}
+	if err := e.fillIn(&next, &p.cfg); err != nil {
 		return next, err
 	}
 	next.Switch, next.Name, next.Attach = p.cfg.Switch, p.cfg.Name, p.cfg.Attach
@@ -483,7 +487,7 @@ func (e *Engine) Ports(sw string) ([]PortInfo, error) {
 	}
 	e.mu.RUnlock()
 	slices.SortFunc(ports, func(a, b *Port) int {
-		return cmp.Or(cmp.Compare(a.sw.name, b.sw.name), compareNatural(a.core.name, b.core.name))
+		return cmp.Or(cmp.Compare(a.sw.name, b.sw.name), natural.Compare(a.core.name, b.core.name))
 	})
 	infos := make([]PortInfo, 0, len(ports))
 	for _, p := range ports {

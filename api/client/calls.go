@@ -49,6 +49,51 @@ func (c *Client) DeleteSwitch(ctx context.Context, name string) error {
 }
 
 // Ports returns the ports of a switch, or of all with "". They are sorted by
+// Config returns the whole configuration as a document, in JSON.
+func (c *Client) Config(ctx context.Context) (text []byte, err error) {
+	var raw json.RawMessage
+	err = c.call(ctx, http.MethodGet, to("config"), nil, &raw)
+	return raw, err
+}
+
+// ConfigText returns the same in YAML.
+func (c *Client) ConfigText(ctx context.Context) (string, error) {
+	var t api.ConfigText
+	err := c.call(ctx, http.MethodGet, to("config").with("format", "yaml"), nil, &t)
+	return t.Text, err
+}
+
+// SetConfig puts a whole configuration in force, or with DryRun says what would be
+// done.
+func (c *Client) SetConfig(ctx context.Context, spec api.ConfigSpec) (r api.ConfigResult, err error) {
+	return r, c.call(ctx, http.MethodPost, to("config"), spec, &r)
+}
+
+// Profiles returns all profiles, by name.
+func (c *Client) Profiles(ctx context.Context) (p []api.Profile, err error) {
+	return p, c.call(ctx, http.MethodGet, to("profiles"), nil, &p)
+}
+
+// Profile returns one profile.
+func (c *Client) Profile(ctx context.Context, name string) (p api.Profile, err error) {
+	return p, c.call(ctx, http.MethodGet, to("profiles", name), nil, &p)
+}
+
+// AddProfile makes a profile.
+func (c *Client) AddProfile(ctx context.Context, spec api.ProfileSpec) (p api.Profile, err error) {
+	return p, c.call(ctx, http.MethodPost, to("profiles"), spec, &p)
+}
+
+// SetProfile changes a profile, and the ports that refer to it.
+func (c *Client) SetProfile(ctx context.Context, name string, spec api.ProfileSpec) (p api.Profile, err error) {
+	return p, c.call(ctx, http.MethodPatch, to("profiles", name), spec, &p)
+}
+
+// DeleteProfile removes a profile that no port refers to.
+func (c *Client) DeleteProfile(ctx context.Context, name string) error {
+	return c.call(ctx, http.MethodDelete, to("profiles", name), nil, nil)
+}
+
 // switch and name, p2 before p10.
 func (c *Client) Ports(ctx context.Context, sw string) (p []api.Port, err error) {
 	return p, c.call(ctx, http.MethodGet, to("ports").with("switch", sw), nil, &p)

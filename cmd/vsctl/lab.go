@@ -32,24 +32,32 @@ a second, and lab down takes all of it away. Labs need root.`,
 
 // readLab reads a lab from a file; "-" is standard input.
 func readLab(file string) (t *lab.Topology, path string, text []byte, err error) {
-	if file == "-" {
-		text, err = io.ReadAll(os.Stdin)
-		path = "stdin.yaml"
-	} else {
-		text, err = os.ReadFile(file)
-		path = file
-	}
-	var dir *fs.PathError
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, "", nil, usage("there is no file %s: a lab is a YAML file with nodes and links", file)
-	case errors.As(err, &dir) && isDir(file):
-		return nil, "", nil, usage("%s is a directory: name the file of the lab in it", file)
-	case err != nil:
-		return nil, "", nil, usage("%v", err)
+	path, text, err = readInput(file, "a lab, with nodes and links")
+	if err != nil {
+		return nil, "", nil, err
 	}
 	t, err = lab.Read(path, text)
 	return t, path, text, err
+}
+
+// readInput reads a YAML file that people write; "-" is standard input. what says
+// what shall be in it.
+func readInput(file, what string) (path string, text []byte, err error) {
+	if path = file; file == "-" {
+		path = "stdin.yaml"
+		text, err = io.ReadAll(os.Stdin)
+	} else {
+		text, err = os.ReadFile(file)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = usage("there is no file %s: name a YAML file that has %s", file, what)
+	case err != nil && isDir(file):
+		err = usage("%s is a directory: name the file in it that has %s", file, what)
+	case err != nil:
+		err = usage("%v", err)
+	}
+	return path, text, err
 }
 
 func isDir(path string) bool {

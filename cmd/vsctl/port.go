@@ -21,6 +21,7 @@ func (a *app) portAdd() *cobra.Command {
 	var kind kindFlags
 	var vlan vlanFlags
 	var options optionFlags
+	var rest restFlags
 	var mayExist bool
 	c := &cobra.Command{
 		Use:   "add PORT KIND [WHERE] [VLAN] [OPTIONS]",
@@ -57,7 +58,7 @@ Without a mode it is an access port of VLAN 1.`,
 				return err
 			}
 			spec.Options = options.spec(c.Flags())
-			spec.Down, spec.Description, spec.MayExist = options.down, options.description, mayExist
+			spec.Down, spec.Description, spec.Profile, spec.MayExist = rest.down, rest.description, rest.profileName(), mayExist
 			return a.addPort(c.Context(), spec)
 		},
 	}
@@ -65,6 +66,7 @@ Without a mode it is an access port of VLAN 1.`,
 	kind.register(c.Flags())
 	vlan.register(c.Flags())
 	options.register(c.Flags())
+	rest.register(a, c)
 	c.Flags().BoolVar(&mayExist, "may-exist", false, "a port that stands just so is no error")
 	_ = c.RegisterFlagCompletionFunc("patch", a.portNames)
 	return c
@@ -90,6 +92,7 @@ func writeMode(w io.Writer, p *api.Port) error {
 func (a *app) portSet() *cobra.Command {
 	var vlan vlanFlags
 	var options optionFlags
+	var rest restFlags
 	c := &cobra.Command{
 		Use:   "set PORT [up|down] [VLAN] [OPTIONS]",
 		Short: "Change a port: what is named, and nothing else",
@@ -100,7 +103,7 @@ beside them is as on a new port. --native, --cvlans, --tpid and --priority-tags
 alone change the policy that stands.
 
 To take away: --native none, --cvlans all, --isolated=false, --max-macs 0,
---pass-reserved switch.`,
+--pass-reserved switch, --profile none.`,
 		Example: `  vsctl port set web --access 20
   vsctl port set uplink --native none
   vsctl port set web down`,
@@ -116,9 +119,13 @@ To take away: --native none, --cvlans all, --isolated=false, --max-macs 0,
 				return err
 			}
 			if c.Flags().Changed("description") {
-				change.Description = &options.description
+				change.Description = &rest.description
 			}
-			if change.Down, err = wantDown(args[1:], c.Flags().Changed("down"), options.down); err != nil {
+			if c.Flags().Changed("profile") {
+				name := rest.profileName()
+				change.Profile = &name
+			}
+			if change.Down, err = wantDown(args[1:], c.Flags().Changed("down"), rest.down); err != nil {
 				return err
 			}
 			if change == (api.PortChange{}) {
@@ -130,6 +137,7 @@ To take away: --native none, --cvlans all, --isolated=false, --max-macs 0,
 	c.Flags().SortFlags = false
 	vlan.register(c.Flags())
 	options.register(c.Flags())
+	rest.register(a, c)
 	c.SetFlagErrorFunc(explainFixedFlags)
 	return c
 }
@@ -262,6 +270,7 @@ func writePort(w io.Writer, p *api.Port) error {
 	}
 	f.add("state", state)
 	f.add("attached", p.Where())
+	f.add("profile", p.Profile)
 	f.add("vlan", &p.VLAN)
 	f.add("options", optionWords(p.Options))
 	f.add("impaired", p.Impair.String())

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/vswitch/vswitch/api"
@@ -275,8 +276,28 @@ type optionFlags struct {
 	switches     map[string]*bool // by flag
 	maxMACs      int
 	passReserved string
-	down         bool
-	description  string
+}
+
+// restFlags are what is said of one port alone.
+type restFlags struct {
+	profile     string
+	down        bool
+	description string
+}
+
+func (r *restFlags) register(a *app, c *cobra.Command) {
+	c.Flags().StringVar(&r.profile, "profile", "", "VLANs and options are those of the profile `NAME`; none: the port's own")
+	c.Flags().BoolVar(&r.down, "down", false, "take the port down")
+	c.Flags().StringVar(&r.description, "description", "", "a `TEXT` for people")
+	_ = c.RegisterFlagCompletionFunc("profile", a.profileNames)
+}
+
+// profileName returns the profile that was named; "none" is none.
+func (r *restFlags) profileName() string {
+	if r.profile == "none" {
+		return ""
+	}
+	return r.profile
 }
 
 func (o *optionFlags) register(flags *pflag.FlagSet) {
@@ -294,8 +315,6 @@ func (o *optionFlags) register(flags *pflag.FlagSet) {
 	}
 	flags.IntVar(&o.maxMACs, "max-macs", 0, "learn `N` stations here at the most; 0: no limit")
 	flags.StringVar(&o.passReserved, "pass-reserved", "", "forward these reserved group addresses: `all|none|LIST` of lldp, lacp, eapol or last digits; switch: as the switch does")
-	flags.BoolVar(&o.down, "down", false, "take the port down")
-	flags.StringVar(&o.description, "description", "", "a `TEXT` for people")
 }
 
 // spec returns what was said; nil where nothing was.

@@ -158,7 +158,7 @@ answers, or not in time.`,
 			root.AddCommand(c)
 		}
 	}
-	add("nouns", a.switchCommand(), a.portCommand(), a.vlanCommand(), a.fdbCommand())
+	add("nouns", a.switchCommand(), a.portCommand(), a.profileCommand(), a.vlanCommand(), a.fdbCommand(), a.configCommand())
 	add("labs", a.labCommand())
 	add("looks", a.showCommand(), a.statsCommand(), a.dropsCommand())
 	add("ovs", a.ovsCommands()...)

@@ -191,3 +191,14 @@ func (a *attachment) Close() error {
 	a.host.mu.Unlock()
 	return a.pair.Device().Close()
 }
+
+// Attached returns the devices that are open, by SWITCH/PORT.
+func (d *Daemon) Attached() map[string]int {
+	d.host.mu.Lock()
+	defer d.host.mu.Unlock()
+	all := make(map[string]int)
+	for name, a := range d.host.open {
+		all[name] = a.Info().Ifindex
+	}
+	return all
+}

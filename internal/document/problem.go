@@ -102,3 +102,43 @@ func (d *Document) Err() error {
 	})
 	return &Error{d.name, sorted, d.lines}
 }
+
+// RejectIn notes that something in a mapping is wrong: at the key that the message
+// begins with, or the value that it has, or another key that it names, or else at
+// the whole.
+func (d *Document) RejectIn(w *Where, message string) {
+	words := strings.FieldsFunc(message, func(r rune) bool { return strings.ContainsRune(" ,;:\"`'", r) })
+	if len(words) > 0 && w.Has(words[0]) {
+		d.Reject(w.Of(words[0]), "%s", message)
+		return
+	}
+	said := make(map[string]bool)
+	for _, word := range words {
+		said[word] = true
+	}
+	keys := w.Keys()
+	slices.Sort(keys)
+	at := w.Place()
+	for _, key := range keys {
+		if said[key] || said[strings.ReplaceAll(key, "_", "-")] || said[key+"s"] {
+			at = w.Of(key)
+		}
+	}
+	longest := 0
+	for _, key := range keys {
+		if text := d.textAt(w.Of(key)); said[text] && len(text) > longest {
+			at, longest = w.Of(key), len(text)
+		}
+	}
+	d.Reject(at, "%s", message)
+}
+
+// textAt returns what stands at a place.
+func (d *Document) textAt(p Place) string {
+	if p.Line < 1 || p.Line > len(d.lines) {
+		return ""
+	}
+	line := []rune(d.lines[p.Line-1])
+	from := min(max(p.Column-1, 0), len(line))
+	return strings.Trim(string(line[from:min(from+p.Width, len(line))]), "\"'")
+}

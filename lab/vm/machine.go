@@ -19,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vswitch/vswitch/internal/natural"
 	"github.com/vswitch/vswitch/lab/guest"
 )
 
@@ -123,32 +124,7 @@ func (m *Machine) kernel() (string, error) {
 	if len(files) == 0 {
 		return "", fmt.Errorf("no kernel is like %s: name one, such as that of Debian's package linux-image-cloud-%s", m.Kernel, runtime.GOARCH)
 	}
-	return slices.MaxFunc(files, byVersion), nil
-}
-
-// byVersion compares names number by number: 6.1.0-9 comes before 6.1.0-10.
-func byVersion(a, b string) int {
-	for a != "" && b != "" {
-		x, y := digits(a), digits(b)
-		if x > 0 && y > 0 {
-			m, _ := strconv.ParseUint(a[:x], 10, 64) // of absurd lengths, all are alike
-			n, _ := strconv.ParseUint(b[:y], 10, 64)
-			if m != n {
-				return map[bool]int{true: -1, false: 1}[m < n]
-			}
-			a, b = a[x:], b[y:]
-			continue
-		}
-		if a[0] != b[0] {
-			return int(a[0]) - int(b[0])
-		}
-		a, b = a[1:], b[1:]
-	}
-	return len(a) - len(b)
-}
-
-func digits(s string) int {
-	return len(s) - len(strings.TrimLeft(s, "0123456789"))
+	return slices.MaxFunc(files, natural.Compare), nil
 }
 
 // Files are those of a machine that runs, all in one folder.

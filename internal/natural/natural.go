@@ -1,13 +1,16 @@
-package vswitch
+// Package natural orders names as people do.
+package natural
 
 import (
 	"cmp"
+	"iter"
+	"slices"
 	"strings"
 )
 
-// compareNatural orders names so that p2 comes before p10: runs of digits
+// Compare orders names so that p2 comes before p10: runs of digits
 // compare as numbers.
-func compareNatural(a, b string) int {
+func Compare(a, b string) int {
 	whole := cmp.Compare(a, b)
 	for a != "" && b != "" {
 		da, db := digits(a), digits(b)
@@ -31,3 +34,6 @@ func compareNatural(a, b string) int {
 func digits(s string) int {
 	return len(s) - len(strings.TrimLeft(s, "0123456789"))
 }
+
+// Sorted returns names in that order.
+func Sorted(names iter.Seq[string]) []string { return slices.SortedFunc(names, Compare) }

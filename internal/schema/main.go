@@ -1,9 +1,13 @@
-// Command schema prints the JSON schema of a lab's file, made from the types that
-// read it: go run ./lab/schema >lab/lab.schema.json. Editors complete keys by it.
+// Command schema prints the JSON schema of the files that people write, made from
+// the types that read them, by which editors complete keys:
+//
+//	go run ./internal/schema lab >lab/lab.schema.json
+//	go run ./internal/schema config >config/config.schema.json
 package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -19,7 +23,11 @@ import (
 )
 
 func main() {
-	text, err := generate(".")
+	err := errors.New("say which: lab or config")
+	var text []byte
+	if len(os.Args) == 2 {
+		text, err = generate(".", os.Args[1])
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "schema:", err)
 		os.Exit(1)
@@ -27,9 +35,22 @@ func main() {
 	os.Stdout.Write(text)
 }
 
-// generate returns the schema; root is the top of the repository, whose comments
-// become descriptions.
-func generate(root string) ([]byte, error) {
+// files are those that there is a schema for.
+var files = map[string]struct {
+	of                 any
+	title, description string
+}{
+	"lab":    {&lab.Spec{}, "vswitch lab", "A network of namespaces, routers, virtual machines and switches in one file."},
+	"config": {&config.Document{}, "vswitch configuration", "The configuration of a vswitchd: switches, ports, VLANs, options."},
+}
+
+// generate returns the schema of a file; root is the top of the repository, whose
+// comments become descriptions.
+func generate(root, name string) ([]byte, error) {
+	file, ok := files[name]
+	if !ok {
+		return nil, fmt.Errorf("there is no file %q: say lab or config", name)
+	}
 	g := &generator{}
 	g.reflector = &jsonschema.Reflector{
 		Anonymous:                  true,
@@ -55,9 +76,8 @@ func generate(root string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := g.reflector.Reflect(&lab.Spec{})
-	s.Title = "vswitch lab"
-	s.Description = "A network of namespaces, routers and switches in one file."
+	s := g.reflector.Reflect(file.of)
+	s.Title, s.Description = file.title, file.description
 	text, err := json.MarshalIndent(s, "", "  ")
 	return append(text, '\n'), err
 }
@@ -89,6 +109,9 @@ func (g *generator) special(t reflect.Type) *jsonschema.Schema {
 	case reflect.TypeFor[lab.Impair]():
 		one := impairment()
 		return anyOf(&jsonschema.Schema{Const: "none"}, one, mappingOf(one))
+	case reflect.TypeFor[config.Impair]():
+		one := impairment()
+		return anyOf(&jsonschema.Schema{Const: "none"}, one, object(map[string]*jsonschema.Schema{"egress": one, "ingress": one}))
 	case reflect.TypeFor[lab.Service]():
 		return anyOf(command(), object(map[string]*jsonschema.Schema{
 			"command": command(),
@@ -117,7 +140,7 @@ func (g *generator) of(t reflect.Type) *jsonschema.Schema {
 	}
 	s := g.reflector.ReflectFromType(t)
 	s.Version = ""
-	if kind, ok := s.Properties.Get("kind"); ok {
+	if kind, ok := s.Properties.Get("kind"); ok && t == reflect.TypeFor[lab.Node]() {
 		for _, k := range lab.Kinds {
 			kind.Enum = append(kind.Enum, k)
 		}

@@ -1,0 +1,368 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/diff"
+
+	"github.com/vswitch/vswitch/api"
+	"github.com/vswitch/vswitch/config"
+	"github.com/vswitch/vswitch/frame"
+	"github.com/vswitch/vswitch/internal/natural"
+	"github.com/vswitch/vswitch/port"
+
+	vswitch "github.com/vswitch/vswitch/switch"
+)
+
+func (s *Server) getConfig(_ context.Context, r *http.Request, _ []byte) (answer, error) {
+	p, err := params(r, "format")
+	if err != nil {
+		return answer{}, err
+	}
+	s.configuring.RLock()
+	m, err := s.standing()
+	s.configuring.RUnlock()
+	if err != nil {
+		return answer{}, err
+	}
+	switch p["format"] {
+	case "", "json":
+		text, err := m.tree().JSON()
+		return answer{body: rawJSON(text)}, err
+	case "yaml":
+		text, err := m.tree().YAML()
+		return answer{body: api.ConfigText{Text: string(text)}}, err
+	}
+	return answer{}, api.Errorf(api.Invalid, "%q is no format: use json or yaml", p["format"])
+}
+
+// rawJSON is an answer that is JSON already.
+type rawJSON []byte
+
+// MarshalJSON implements json.Marshaler.
+func (r rawJSON) MarshalJSON() ([]byte, error) { return r, nil }
+
+// setConfig puts a configuration in force: whole, or not at all.
+func (s *Server) setConfig(ctx context.Context, r *http.Request, body []byte) (answer, error) {
+	if _, err := params(r); err != nil {
+		return answer{}, err
+	}
+	var spec api.ConfigSpec
+	if err := decode(body, &spec); err != nil {
+		return answer{}, err
+	}
+	if spec.Name == "" {
+		spec.Name = "config"
+	}
+	if err := checkText("name", spec.Name); err != nil {
+		return answer{}, err
+	}
+	doc, file := config.Read(spec.Name, []byte(spec.Text))
+	var want *model
+	if file.Err() == nil {
+		want = wanted(doc, file)
+	}
+	if err := file.Err(); err != nil {
+		return answer{}, err
+	}
+	// The others wait: nobody changes meanwhile what was compared.
+	s.configuring.Lock()
+	defer s.configuring.Unlock()
+	have, err := s.standing()
+	if err != nil {
+		return answer{}, err
+	}
+	want.adopt(have)
+	result := api.ConfigResult{Changes: []string{}, DryRun: spec.DryRun}
+	if result.Diff, err = difference(have, want); err != nil {
+		return answer{}, err
+	}
+	all := s.steps(have, want)
+	for _, step := range all {
+		result.Changes = append(result.Changes, step.what)
+	}
+	if !spec.DryRun {
+		err = do(ctx, all)
+	}
+	return answer{body: result, about: fmt.Sprintf("%d changes", len(all))}, err
+}
+
+// adopt has ports keep what the document leaves open: the names of their far ends.
+func (m *model) adopt(have *model) {
+	for name, sw := range m.switches {
+		for p, cfg := range sw.ports {
+			stands, ok := have.port(port.PeerName{Switch: name, Port: p})
+			if ok && cfg.Attach.IfName == "" && cfg.Attach.Kind == stands.Attach.Kind {
+				cfg.Attach.IfName = stands.Attach.IfName
+				sw.ports[p] = cfg
+			}
+		}
+	}
+}
+
+// difference writes how a configuration becomes another, as diff -u does.
+func difference(have, want *model) (string, error) {
+	before, err := have.tree().YAML()
+	if err != nil {
+		return "", err
+	}
+	after, err := want.tree().YAML()
+	if err != nil {
+		return "", err
+	}
+	text := string(diff.Diff("running", before, "wanted", after))
+	_, text, _ = strings.Cut(text, "\n") // the command that nobody has typed
+	return text, nil
+}
+
+// step is one thing that has to be done, and how it is taken back.
+type step struct {
+	what string
+	do   func(context.Context) error
+	undo func(context.Context) error // nil: there is nothing to take back
+}
+
+// undoTime is what taking back may take.
+const undoTime = 30 * time.Second
+
+// do takes all steps, or takes back what it has done.
+func do(ctx context.Context, all []step) error {
+	for i, one := range all {
+		err := ctx.Err()
+		if err == nil {
+			err = one.do(ctx)
+		}
+		if err == nil {
+			continue
+		}
+		e := asError(err)
+		err = api.Errorf(e.Code, "%s: %s; nothing was changed", one.what, e.Message)
+		back, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+		defer cancel()
+		for k := i - 1; k >= 0; k-- {
+			if all[k].undo == nil {
+				continue
+			}
+			if undoErr := all[k].undo(back); undoErr != nil {
+				err = errors.Join(err, fmt.Errorf("take back: %s: %w", all[k].what, undoErr))
+			}
+		}
+		return err
+	}
+	return nil
+}
+
+// steps finds what has to be done so that one configuration becomes another: what
+// goes, goes first, so that its names, devices and namespaces are free.
+func (s *Server) steps(have, want *model) (all []step) {
+	gone := make(map[port.PeerName]bool) // ports, with the far ends of patches
+	for _, name := range natural.Sorted(maps.Keys(have.switches)) {
+		all = append(all, s.removeEntries(name, have, want)...)
+		all = append(all, s.removePorts(name, have, want, gone)...)
+	}
+	for _, name := range natural.Sorted(maps.Keys(have.switches)) {
+		if want.switches[name] == nil {
+			all = append(all, s.removeSwitch(name, have.switches[name].settings))
+		}
+	}
+	for _, name := range natural.Sorted(maps.Keys(want.switches)) {
+		all = append(all, s.switchSteps(name, have.switches[name], want.switches[name])...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(want.profiles)) {
+		all = append(all, s.profileSteps(have, want.profiles[name])...)
+	}
+	made := make(map[port.PeerName]bool)
+	for _, name := range natural.Sorted(maps.Keys(want.switches)) {
+		for _, p := range natural.Sorted(maps.Keys(want.switches[name].ports)) {
+			all = append(all, s.portSteps(port.PeerName{Switch: name, Port: p}, have, want, gone, made)...)
+		}
+	}
+	for _, name := range natural.Sorted(maps.Keys(want.switches)) {
+		all = append(all, s.addEntries(name, have, want, gone)...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(have.profiles)) {
+		if _, stays := want.profiles[name]; !stays {
+			old := have.profiles[name]
+			all = append(all, step{"remove profile " + name,
+				func(ctx context.Context) error { return s.engine.DeleteProfile(ctx, name) },
+				func(ctx context.Context) error { return s.engine.AddProfile(ctx, old) }})
+		}
+	}
+	return all
+}
+
+// hangsAlike reports whether a port can become another without being made anew.
+func hangsAlike(have, want vswitch.PortConfig) bool {
+	h, w := have.Attach, want.Attach
+	mac := w.MAC == (frame.MAC{}) && h.MAC == (frame.MAC{}) || w.MAC == h.MAC
+	return h.Kind == w.Kind && h.Netns == w.Netns && h.Container == w.Container && h.Device == w.Device && h.IfName == w.IfName && mac &&
+		sortedText(h.Addresses) == sortedText(w.Addresses) && sortedText(h.Gateways) == sortedText(w.Gateways) &&
+		mtu(h) == mtu(w) && h.Owner == w.Owner && max(h.Queues, 1) == max(w.Queues, 1) && h.Peer == w.Peer
+}
+
+// removePorts removes those that nobody wants so, and notes them.
+func (s *Server) removePorts(sw string, have, want *model, gone map[port.PeerName]bool) (all []step) {
+	for _, name := range natural.Sorted(maps.Keys(have.switches[sw].ports)) {
+		id := port.PeerName{Switch: sw, Port: name}
+		old := have.switches[sw].ports[name]
+		next, wanted := want.port(id)
+		if gone[id] || wanted && hangsAlike(old, next) && s.farStays(old, have, want) {
+			continue
+		}
+		gone[id] = true
+		far, isPatch := have.port(old.Attach.Peer)
+		if isPatch {
+			gone[old.Attach.Peer] = true
+		}
+		all = append(all, step{"remove port " + sw + "/" + name,
+			func(ctx context.Context) error { return s.engine.DeletePort(ctx, sw, name) },
+			func(ctx context.Context) error {
+				_, err := s.engine.AddPort(ctx, own(old))
+				if err == nil && isPatch {
+					err = s.putPort(ctx, far)
+				}
+				return err
+			}})
+	}
+	return all
+}
+
+// farStays reports whether the far end of a patch stays, too; of what is no patch,
+// there is none.
+func (s *Server) farStays(cfg vswitch.PortConfig, have, want *model) bool {
+	far, isPatch := have.port(cfg.Attach.Peer)
+	if !isPatch {
+		return true
+	}
+	next, wanted := want.port(cfg.Attach.Peer)
+	return wanted && hangsAlike(far, next)
+}
+
+// own returns a port without what its profile says, which may not be said again.
+func own(cfg vswitch.PortConfig) vswitch.PortConfig {
+	if cfg.Profile != "" {
+		plain := vswitch.NewProfile("")
+		cfg.VLAN, cfg.Options = plain.VLAN, plain.Options
+	}
+	return cfg
+}
+
+// putPort gives a port that stands all that can be changed of it.
+func (s *Server) putPort(ctx context.Context, want vswitch.PortConfig) error {
+	_, err := s.engine.SetPort(ctx, want.Switch, want.Name, false, func(cfg *vswitch.PortConfig) error {
+		cfg.Profile, cfg.Impair, cfg.Down, cfg.Description = want.Profile, want.Impair, want.Down, want.Description
+		if want.Profile == "" {
+			cfg.VLAN, cfg.Options = want.VLAN, want.Options
+		}
+		return nil
+	})
+	return err
+}
+
+// portSteps makes a port, or changes it. Of a patch, one end makes the other.
+func (s *Server) portSteps(id port.PeerName, have, want *model, gone, made map[port.PeerName]bool) []step {
+	next, _ := want.port(id)
+	old, stands := have.port(id)
+	what := id.Switch + "/" + id.Port
+	if stands && !gone[id] {
+		changes := portDiff(vswitch.PortInfo{PortConfig: old}, next)
+		if len(changes) == 0 {
+			return nil
+		}
+		return []step{{"change port " + what + ": " + strings.Join(changes, "; "),
+			func(ctx context.Context) error { return s.putPort(ctx, next) },
+			func(ctx context.Context) error { return s.putPort(ctx, old) }}}
+	}
+	if made[id] {
+		return []step{{"add port " + what, func(ctx context.Context) error { return s.putPort(ctx, next) }, nil}}
+	}
+	if next.Attach.Kind == port.Patch {
+		made[next.Attach.Peer] = true
+	}
+	return []step{{"add port " + what,
+		func(ctx context.Context) error { _, err := s.engine.AddPort(ctx, own(next)); return err },
+		func(ctx context.Context) error { return s.engine.DeletePort(ctx, id.Switch, id.Port) }}}
+}
+
+func (s *Server) removeSwitch(name string, old vswitch.Settings) step {
+	return step{"remove switch " + name,
+		func(ctx context.Context) error { return s.engine.DeleteSwitch(ctx, name) },
+		func(ctx context.Context) error { return s.engine.AddSwitch(ctx, name, old) }}
+}
+
+func (s *Server) switchSteps(name string, have, want *modelSwitch) []step {
+	if have == nil {
+		return []step{{"add switch " + name,
+			func(ctx context.Context) error { return s.engine.AddSwitch(ctx, name, want.settings) },
+			func(ctx context.Context) error { return s.engine.DeleteSwitch(ctx, name) }}}
+	}
+	changes := settingsDiff(have.settings, want.settings)
+	if len(changes) == 0 {
+		return nil
+	}
+	put := func(to vswitch.Settings) func(context.Context) error {
+		return func(ctx context.Context) error {
+			return s.engine.SetSwitch(ctx, name, func(settings *vswitch.Settings) error { *settings = to; return nil })
+		}
+	}
+	return []step{{"change switch " + name + ": " + strings.Join(changes, "; "), put(want.settings), put(have.settings)}}
+}
+
+func (s *Server) profileSteps(have *model, want vswitch.Profile) []step {
+	old, stands := have.profiles[want.Name]
+	if !stands {
+		return []step{{"add profile " + want.Name,
+			func(ctx context.Context) error { return s.engine.AddProfile(ctx, want) },
+			func(ctx context.Context) error { return s.engine.DeleteProfile(ctx, want.Name) }}}
+	}
+	changes := profileDiff(old, want)
+	if len(changes) == 0 {
+		return nil
+	}
+	put := func(to vswitch.Profile) func(context.Context) error {
+		return func(ctx context.Context) error {
+			return s.engine.SetProfile(ctx, to.Name, func(p *vswitch.Profile) error { *p = to; return nil })
+		}
+	}
+	return []step{{"change profile " + want.Name + ": " + strings.Join(changes, "; "), put(want), put(old)}}
+}
+
+// removeEntries removes static entries that nobody wants so. Those of ports that go
+// go along, and come again if that is taken back.
+func (s *Server) removeEntries(sw string, have, want *model) (all []step) {
+	for _, key := range slices.SortedFunc(maps.Keys(have.switches[sw].entries), compareEntries) {
+		at := have.switches[sw].entries[key]
+		if next := want.switches[sw]; next != nil {
+			if to, stays := next.entries[key]; stays && to == at {
+				continue
+			}
+		}
+		all = append(all, step{fmt.Sprintf("remove entry %s %s", sw, key),
+			func(ctx context.Context) error { return s.engine.DeleteFDB(ctx, sw, key.vlan, key.mac) },
+			func(ctx context.Context) error { return s.engine.AddFDB(ctx, sw, key.vlan, key.mac, at) }})
+	}
+	return all
+}
+
+// addEntries adds static entries that are missing, or went with their ports.
+func (s *Server) addEntries(sw string, have, want *model, gone map[port.PeerName]bool) (all []step) {
+	for _, key := range slices.SortedFunc(maps.Keys(want.switches[sw].entries), compareEntries) {
+		at := want.switches[sw].entries[key]
+		if old := have.switches[sw]; old != nil {
+			if was, stands := old.entries[key]; stands && was == at && !gone[port.PeerName{Switch: sw, Port: at}] {
+				continue
+			}
+		}
+		all = append(all, step{fmt.Sprintf("add entry %s %s", sw, key),
+			func(ctx context.Context) error { return s.engine.AddFDB(ctx, sw, key.vlan, key.mac, at) },
+			func(ctx context.Context) error { return s.engine.DeleteFDB(ctx, sw, key.vlan, key.mac) }})
+	}
+	return all
+}

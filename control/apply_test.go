@@ -1,0 +1,242 @@
+package control_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/vswitch/vswitch/api"
+	"github.com/vswitch/vswitch/control/controltest"
+)
+
+// configOf returns the configuration as it stands, in YAML.
+func configOf(t testing.TB, d *controltest.Daemon) string {
+	t.Helper()
+	resp, text := ask(t, d, "GET", "/v1/config?format=yaml", "")
+	var c api.ConfigText
+	if err := json.Unmarshal([]byte(text), &c); err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("GET /v1/config: %s %s", resp.Status, text)
+	}
+	return c.Text
+}
+
+// apply asks for a configuration, and returns what was done, or why nothing was.
+func apply(t testing.TB, d *controltest.Daemon, text string, dryRun bool) (r api.ConfigResult, refusal string) {
+	t.Helper()
+	body, err := json.Marshal(api.ConfigSpec{Text: text, Name: "f.yaml", DryRun: dryRun})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, answer := ask(t, d, "POST", "/v1/config", string(body))
+	if resp.StatusCode != http.StatusOK {
+		var e api.ErrorBody
+		if err := json.Unmarshal([]byte(answer), &e); err != nil {
+			t.Fatalf("%s: %v", answer, err)
+		}
+		return r, e.Error.Message
+	}
+	if err := json.Unmarshal([]byte(answer), &r); err != nil {
+		t.Fatalf("%s: %v", answer, err)
+	}
+	return r, ""
+}
+
+const furnished = `version: 1
+profiles:
+  office:
+    access: 10
+    isolated: true
+  phones:
+    access: 20
+switches:
+  lab:
+    pass_reserved: lldp
+    ports:
+      up:
+        patch: sw0/up
+        trunk:
+          - 10
+          - 20-30
+        description: to the office
+  sw0:
+    ageing: 60s
+    ports:
+      db:
+        netns: db
+        ifname: eth0
+        profile: office
+      host:
+        tap: true
+        ifname: host
+        access: 1
+      nic:
+        dev: eth9
+        trunk: all
+        native: 5
+        sticky: true
+      up:
+        patch: lab/up
+        trunk:
+          - 10
+          - 20-30
+        impair:
+          egress:
+            delay: 20ms
+      web:
+        netns: web
+        ifname: eth0
+        mac: 02:00:00:00:00:01
+        ip: 10.0.0.1/24
+        gateway: 10.0.0.254
+        mtu: 1400
+        access: 10
+        down: true
+        description: the web
+    fdb:
+      - vlan: 5
+        mac: 02:00:00:00:00:09
+        port: nic
+      - vlan: 7
+        mac: 02:00:00:00:00:0a
+        drop: true
+`
+
+// TestConfigRoundTrip holds that what is shown is what is asked for, on an empty
+// daemon and again, in YAML and in JSON.
+func TestConfigRoundTrip(t *testing.T) {
+	d := start(t, nil)
+	r, refusal := apply(t, d, furnished, false)
+	if refusal != "" {
+		t.Fatal(refusal)
+	}
+	if got := configOf(t, d); got != furnished {
+		t.Errorf("asked for\n%s\nand got\n%s", furnished, got)
+	}
+	if !strings.Contains(r.Diff, "--- running\n+++ wanted\n") || !strings.Contains(r.Diff, "\n+      web:\n") {
+		t.Errorf("the difference is\n%s", r.Diff)
+	}
+	_, asJSON := ask(t, d, "GET", "/v1/config", "")
+	for _, text := range []string{furnished, asJSON} {
+		if r, refusal = apply(t, d, text, false); refusal != "" || len(r.Changes) > 0 || r.Diff != "" {
+			t.Errorf("the same again: %s %q\n%s", refusal, r.Changes, r.Diff)
+		}
+	}
+	other := start(t, nil)
+	if _, refusal := apply(t, other, asJSON, false); refusal != "" {
+		t.Fatal(refusal)
+	}
+	if got := configOf(t, other); got != furnished {
+		t.Errorf("from JSON comes\n%s", got)
+	}
+	if r, refusal := apply(t, d, "switches: {sw0: {}}", false); refusal != "" || configOf(t, d) != "version: 1\nswitches:\n  sw0: {}\n" {
+		t.Errorf("nothing: %s %q\n%s", refusal, r.Changes, configOf(t, d))
+	}
+}
+
+// TestConfigTouchesOnlyDifferences holds what is done for a few changes, that a dry
+// run does nothing, and that other ports keep their devices and stations.
+func TestConfigTouchesOnlyDifferences(t *testing.T) {
+	d := start(t, nil)
+	if _, refusal := apply(t, d, furnished, false); refusal != "" {
+		t.Fatal(refusal)
+	}
+	before := d.Attached()
+	next := strings.NewReplacer(
+		"        access: 10\n        down: true\n", "        profile: phones\n",
+		"  phones:\n    access: 20", "  phones:\n    access: 21",
+		"        netns: db", "        netns: db2",
+		"ageing: 60s", "ageing: 90s",
+		"          egress:\n            delay: 20ms", "          egress:\n            delay: 30ms",
+		"vlan: 7", "vlan: 8",
+	).Replace(furnished)
+	dry, refusal := apply(t, d, next, true)
+	want := []string{
+		"remove entry sw0 VLAN 7 02:00:00:00:00:0a",
+		"remove port sw0/db",
+		"change switch sw0: ageing: have 60s, asked 90s",
+		"change profile phones: vlan: have access VLAN 20, asked access VLAN 21",
+		"add port sw0/db",
+		"change port sw0/up: impair: have egress delay 20ms, asked egress delay 30ms",
+		"change port sw0/web: profile: have none, asked phones; down: have true, asked false",
+		"add entry sw0 VLAN 8 02:00:00:00:00:0a",
+	}
+	if refusal != "" || strings.Join(dry.Changes, "\n") != strings.Join(want, "\n") {
+		t.Errorf("%s\nwould be done:\n%s\nwant:\n%s", refusal, strings.Join(dry.Changes, "\n"), strings.Join(want, "\n"))
+	}
+	if got := configOf(t, d); got != furnished {
+		t.Errorf("the dry run has changed\n%s", got)
+	}
+	done, refusal := apply(t, d, next, false)
+	if refusal != "" || strings.Join(done.Changes, "\n") != strings.Join(want, "\n") || done.Diff != dry.Diff {
+		t.Errorf("%s\nwas done:\n%s", refusal, strings.Join(done.Changes, "\n"))
+	}
+	if got := configOf(t, d); got != next {
+		t.Errorf("asked for\n%s\nand got\n%s", next, got)
+	}
+	for name, was := range before {
+		if now := d.Attached()[name]; now != was && name != "sw0/db" {
+			t.Errorf("%s was made anew: device %d, now %d", name, was, now)
+		}
+	}
+}
+
+// TestConfigWholeOrNotAtAll has each kind of change fail behind others, and holds
+// that all is as it was.
+func TestConfigWholeOrNotAtAll(t *testing.T) {
+	d := start(t, nil)
+	if _, refusal := apply(t, d, furnished, false); refusal != "" {
+		t.Fatal(refusal)
+	}
+	missing := "      z:\n        netns: " + controltest.Absent + "\n"
+	for name, text := range map[string]string{
+		"all new":       "switches: {other: {ports: {a: {tap: true}, b: {patch: more/b}, z: {netns: " + controltest.Absent + "}}}, more: {}}",
+		"nothing stays": "switches: {sw0: {ports: {z: {netns: " + controltest.Absent + "}}}}",
+		"many changes": strings.NewReplacer("    fdb:\n", missing+"    fdb:\n", "access: 20", "access: 22", "netns: db", "netns: db3",
+			"vlan: 7", "vlan: 9", "patch: lab/up", "patch: lab/down", "      up:\n        patch: sw0/up", "      down:\n        patch: sw0/up", "ageing: 60s", "ageing: 70s", "isolated: true", "hairpin: true").Replace(furnished),
+	} {
+		_, refusal := apply(t, d, text, false)
+		if !strings.Contains(refusal, "nothing was changed") || !strings.Contains(refusal, controltest.Absent) {
+			t.Errorf("%s: %q", name, refusal)
+		}
+		if got := configOf(t, d); got != furnished {
+			t.Errorf("%s: asked in vain, and got\n%s", name, got)
+		}
+	}
+}
+
+// TestConfigSaysWhereItIsWrong names lines and columns, also of what only the
+// daemon knows.
+func TestConfigSaysWhereItIsWrong(t *testing.T) {
+	d := start(t, nil)
+	_, refusal := apply(t, d, `switches:
+  sw0:
+    ageing: soon
+    ports:
+      a: {netns: x, access: 5000}
+      b: {netns: x, mtu: 99999}
+      c: {patch: lob/c}
+      d: {tap: true, owner: me}
+      e: {netns: x, ip: 10.0.0.1}
+    fdb:
+      - {vlan: 1, mac: 02:00:00:00:00:01, port: q}
+      - {vlan: 1, mac: 2, port: a}
+  "s w": {}
+  lab: {bpdu: eat}
+`, false)
+	for _, want := range []string{
+		"f.yaml:3:13: \"soon\"", "f.yaml:5:29: ", "f.yaml:6:26: mtu 99999", `f.yaml:7:18: no switch "lob"; did you mean "lab"?`, "f.yaml:8:29: owner does not fit",
+		"f.yaml:9:", `f.yaml:11:49: switch sw0 has no port "q"`, "f.yaml:12:24: ", "f.yaml:13:3: ", "f.yaml:14:15: ", "    3 |     ageing: soon",
+	} {
+		if !strings.Contains(refusal, want) {
+			t.Errorf("no %q in\n%s", want, refusal)
+		}
+	}
+	if got := configOf(t, d); got != "version: 1\nswitches:\n  sw0: {}\n" {
+		t.Errorf("it has left\n%s", got)
+	}
+	_, refusal = apply(t, d, "version: 9\nswitches: {}", false)
+	if !strings.Contains(refusal, "newer") {
+		t.Errorf("of a newer one: %s", refusal)
+	}
+}

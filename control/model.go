@@ -1,0 +1,257 @@
+package control
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/vswitch/vswitch/api"
+	"github.com/vswitch/vswitch/config"
+	"github.com/vswitch/vswitch/fdb"
+	"github.com/vswitch/vswitch/frame"
+	"github.com/vswitch/vswitch/internal/document"
+	"github.com/vswitch/vswitch/internal/natural"
+	"github.com/vswitch/vswitch/port"
+	"github.com/vswitch/vswitch/vlan"
+
+	vswitch "github.com/vswitch/vswitch/switch"
+)
+
+// model is a whole configuration in the engine's terms: as it stands, or as a
+// document wants it.
+type model struct {
+	profiles map[string]vswitch.Profile
+	switches map[string]*modelSwitch
+}
+
+type modelSwitch struct {
+	settings vswitch.Settings
+	ports    map[string]vswitch.PortConfig
+	entries  map[entryKey]string // static entries: the port; "" of a filter
+}
+
+type entryKey struct {
+	vlan vlan.ID
+	mac  frame.MAC
+}
+
+func newModel() *model {
+	return &model{make(map[string]vswitch.Profile), make(map[string]*modelSwitch)}
+}
+
+func newModelSwitch(s vswitch.Settings) *modelSwitch {
+	return &modelSwitch{s, make(map[string]vswitch.PortConfig), make(map[entryKey]string)}
+}
+
+// port returns a port by its switch and name.
+func (m *model) port(name port.PeerName) (cfg vswitch.PortConfig, ok bool) {
+	if sw := m.switches[name.Switch]; sw != nil {
+		cfg, ok = sw.ports[name.Port]
+	}
+	return cfg, ok
+}
+
+// standing returns the configuration as it stands. Nobody changes it meanwhile.
+func (s *Server) standing() (*model, error) {
+	m := newModel()
+	for _, p := range s.engine.Profiles() {
+		m.profiles[p.Name] = p
+	}
+	for _, info := range s.engine.Switches() {
+		sw := newModelSwitch(info.Settings)
+		m.switches[info.Name] = sw
+		entries, err := s.engine.FDB(info.Name)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if e.Type != fdb.Dynamic {
+				sw.entries[entryKey{e.VLAN, e.MAC}] = e.Port
+			}
+		}
+	}
+	ports, err := s.engine.Ports("")
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range ports {
+		if sw := m.switches[p.Switch]; sw != nil {
+			sw.ports[p.Name] = asked(p)
+		}
+	}
+	return m, nil
+}
+
+// asked returns what a port was asked to be, with the name that its far end got.
+func asked(p vswitch.PortInfo) vswitch.PortConfig {
+	cfg := p.PortConfig
+	if cfg.Attach.Kind == port.Veth || cfg.Attach.Kind == port.Tap {
+		cfg.Attach.IfName = cmp.Or(p.Info.IfName, p.Info.Device, cfg.Attach.IfName)
+	}
+	return cfg
+}
+
+// wanted returns the configuration that a document asks for. What is wrong with it
+// is rejected in the file.
+func wanted(doc *config.Document, file *document.Document) *model {
+	m := newModel()
+	for _, p := range doc.Profiles {
+		profile := vswitch.NewProfile(p.Key)
+		at := p.Place
+		if p.Value != nil {
+			at = p.Value.Place()
+			reject(file, &p.Value.Where, applyProfile(&profile, api.ProfileSpec{VLAN: p.Value.VLAN(), Options: p.Value.Options()}))
+		}
+		rejectAt(file, at, vswitch.CheckName("profile", p.Key))
+		m.profiles[p.Key] = profile
+	}
+	for _, s := range doc.Switches {
+		if s.Value == nil {
+			s.Value = new(config.Switch)
+		}
+		rejectAt(file, s.Place, vswitch.CheckName("switch", s.Key))
+		spec, err := s.Value.Spec(s.Key)
+		settings := vswitch.DefaultSettings()
+		reject(file, &s.Value.Where, cmp.Or(err, applySettings(&settings, spec)))
+		m.switches[s.Key] = newModelSwitch(settings)
+	}
+	for _, s := range doc.Switches {
+		if s.Value == nil {
+			continue
+		}
+		for _, p := range s.Value.Ports {
+			m.want(file, s.Key, p)
+		}
+	}
+	m.joinPatches(doc, file)
+	for _, s := range doc.Switches {
+		if s.Value != nil {
+			for i := range s.Value.FDB {
+				m.wantEntry(file, s.Key, &s.Value.FDB[i])
+			}
+		}
+	}
+	return m
+}
+
+// want adds a port of a document.
+func (m *model) want(file *document.Document, sw string, p document.Pair[*config.Port]) {
+	spec := p.Value.Spec(sw, p.Key)
+	spec.VLAN, spec.Options = nil, nil
+	if p.Value.Profile == "" {
+		spec.VLAN, spec.Options = p.Value.VLAN(), p.Value.Options()
+	}
+	cfg, err := portConfig(spec)
+	if err != nil {
+		reject(file, &p.Value.Where, err)
+		return
+	}
+	if p.Value.Profile != "" {
+		profile := m.profiles[p.Value.Profile]
+		cfg.Profile, cfg.VLAN, cfg.Options = profile.Name, profile.VLAN, profile.Options
+	}
+	m.switches[sw].ports[p.Key] = cfg
+}
+
+// joinPatches makes both ends of each patch stand, as one makes the other, and
+// holds that they name each other.
+func (m *model) joinPatches(doc *config.Document, file *document.Document) {
+	for _, s := range doc.Switches {
+		if s.Value == nil {
+			continue
+		}
+		for _, p := range s.Value.Ports {
+			cfg, ok := m.switches[s.Key].ports[p.Key]
+			if !ok || cfg.Attach.Kind != port.Patch {
+				continue
+			}
+			peer := cfg.Attach.Peer
+			far, stands := m.port(peer)
+			switch {
+			case m.switches[peer.Switch] == nil:
+				file.Reject(p.Value.Of("patch"), "no switch %q%s", peer.Switch, document.DidYouMean(peer.Switch, slices.Collect(maps.Keys(m.switches))))
+			case !stands:
+				m.switches[peer.Switch].ports[peer.Port] = vswitch.PortConfig{
+					Switch: peer.Switch, Name: peer.Port, VLAN: cfg.VLAN,
+					Attach: port.Config{Kind: port.Patch, Peer: port.PeerName{Switch: s.Key, Port: p.Key}},
+				}
+			case far.Attach.Kind != port.Patch || far.Attach.Peer != port.PeerName{Switch: s.Key, Port: p.Key}:
+				file.Reject(p.Value.Of("patch"), "the port %s/%s is no patch to %s/%s: a patch has two ends that name each other, or one is left out", peer.Switch, peer.Port, s.Key, p.Key)
+			}
+		}
+	}
+}
+
+func (m *model) wantEntry(file *document.Document, sw string, e *config.Entry) {
+	key, err := entryOf(e.Spec(sw))
+	if err != nil {
+		reject(file, &e.Where, err)
+		return
+	}
+	ports := m.switches[sw].ports
+	if _, ok := ports[e.Port]; !ok && !e.Drop {
+		file.Reject(e.Of("port"), "switch %s has no port %q%s", sw, e.Port, document.DidYouMean(e.Port, slices.Collect(maps.Keys(ports))))
+	}
+	m.switches[sw].entries[key] = e.Port
+}
+
+// reject says what is wrong in a mapping of the file.
+func reject(file *document.Document, where *document.Where, err error) {
+	if err != nil {
+		file.RejectIn(where, err.Error())
+	}
+}
+
+func rejectAt(file *document.Document, at document.Place, err error) {
+	if err != nil {
+		file.Reject(at, "%v", err)
+	}
+}
+
+// tree returns the document that stands for a configuration.
+func (m *model) tree() document.Tree {
+	var shown config.Shown
+	for _, name := range slices.Sorted(maps.Keys(m.profiles)) {
+		p := shownProfile(m.profiles[name], 0)
+		shown.Profiles = append(shown.Profiles, config.ShownProfile{Name: name, VLAN: p.VLAN, Options: p.Options})
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.switches)) {
+		shown.Switches = append(shown.Switches, m.switches[name].shown(name))
+	}
+	return shown.Tree()
+}
+
+func (sw *modelSwitch) shown(name string) config.ShownSwitch {
+	s := config.ShownSwitch{Switch: shownSettings(name, sw.settings)}
+	for _, p := range slices.SortedFunc(maps.Keys(sw.ports), natural.Compare) {
+		cfg := sw.ports[p]
+		info := vswitch.PortInfo{PortConfig: cfg}
+		info.Info.Device, info.Info.IfName = cfg.Attach.Device, cfg.Attach.IfName
+		if cfg.Down {
+			info.State = vswitch.Down
+		}
+		one := shownPort(info)
+		if one.MTU = cfg.Attach.MTU; one.MTU == usualMTU {
+			one.MTU = 0
+		}
+		s.Ports = append(s.Ports, one)
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(sw.entries), compareEntries) {
+		e := api.FDBEntry{VLAN: int(key.vlan), MAC: key.mac.String(), Port: sw.entries[key], Type: api.Static}
+		if e.Port == "" {
+			e.Type = api.Filter
+		}
+		s.Entries = append(s.Entries, e)
+	}
+	return s
+}
+
+// usualMTU is that of a port that was told none.
+const usualMTU = 1500
+
+func compareEntries(a, b entryKey) int {
+	return cmp.Or(cmp.Compare(a.vlan, b.vlan), cmp.Compare(a.mac.String(), b.mac.String()))
+}
+
+func (k entryKey) String() string { return fmt.Sprintf("VLAN %d %s", k.vlan, k.mac) }

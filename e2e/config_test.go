@@ -1,0 +1,72 @@
+package e2e
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestConfigApplyBesideTraffic changes a configuration around two stations that
+// speak to each other: they lose no frame, and their devices and entries stay. Then
+// it goes to a daemon that has nothing.
+func TestConfigApplyBesideTraffic(t *testing.T) {
+	h := NewHost(t)
+	a, b := h.Stack("a", "veth", 1), h.Stack("b", "tap", 2)
+	h.Namespace("c")
+	h.VS("profile", "add", "office", "--access", "10")
+	h.VS("port", "add", "c", "--netns", "c", "--profile", "office", "--ip", "10.9.0.1/24")
+	h.VS("switch", "add", "lab")
+	h.VS("port", "add", "up", "--patch", "lab/up", "--trunk", "1,10")
+	h.VS("fdb", "add", "02:00:00:00:00:99", "--vlan", "10", "--port", "c")
+	before := map[string]int{"a": h.Port("a").Ifindex, "b": h.Port("b").Ifindex, "c": h.Port("c").Ifindex}
+	shown := h.VS("config", "show")
+
+	s := h.Stream(a.Station("eth0"), b.Station("eth0"))
+	file := h.Path("net.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	changed := strings.NewReplacer(
+		"    access: 10\n", "    access: 20\n    max_macs: 7\n", // of the profile
+		"vlan: 10", "vlan: 20",
+		"  lab:\n", "  other: {}\n  lab:\n    ageing: 60s\n",
+	).Replace(shown)
+	for range 10 {
+		for _, text := range []string{changed, shown} {
+			write(text)
+			h.VS("config", "apply", file)
+			s.Check()
+		}
+	}
+	for name, was := range before {
+		if now := h.Port(name).Ifindex; now != was {
+			t.Errorf("port %s was made anew: ifindex %d, now %d", name, was, now)
+		}
+	}
+	if n := s.Stop(); n < 100 {
+		t.Errorf("the stream had %d frames only", n)
+	}
+	if now := h.VS("config", "show"); now != shown {
+		t.Errorf("after going there and back:\n%s\nwas\n%s", now, shown)
+	}
+
+	// What fails is taken back: the last port has no namespace.
+	write(strings.Replace(changed, "      c:\n", "      x:\n        tap: true\n      z:\n        netns: nowhere\n      c:\n", 1))
+	if r := h.TryVS("config", "apply", file); r.Code != 1 || !strings.Contains(r.Stderr, "nothing was changed") {
+		t.Errorf("exit %d, %q", r.Code, r.Output())
+	}
+	if now := h.VS("config", "show"); now != shown {
+		t.Errorf("after one that failed:\n%s\nwas\n%s", now, shown)
+	}
+
+	// A daemon that has nothing.
+	write(shown)
+	h.MustCleanShutdown()
+	h.Start()
+	h.VS("config", "apply", file)
+	if now := h.VS("config", "show"); now != shown {
+		t.Errorf("on another daemon:\n%s\nwas\n%s", now, shown)
+	}
+}
