@@ -17,8 +17,9 @@ import (
 func (b *builder) cables() {
 	for i := range b.spec.Links {
 		link := b.spec.Links[i]
+		said := link.Where
 		if d := b.spec.Defaults.Link; d != nil {
-			inherit(&link, &link.Where, d, &d.Where)
+			inherit(&link, &link.Where, d, withoutMode(&d.Where, &said))
 		}
 		if len(link.Endpoints) != 2 {
 			b.brokenLinks = true
@@ -40,7 +41,7 @@ func (b *builder) cables() {
 			return
 		}
 		for k := range n {
-			b.cable(link, near[min(k, len(near)-1)], far[min(k, len(far)-1)])
+			b.cable(link, said, near[min(k, len(near)-1)], far[min(k, len(far)-1)])
 		}
 	}
 }
@@ -86,13 +87,13 @@ const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz._-"
 
 // cable makes one link between two nodes. {i} and {name} in it are the ranged
 // end's, or the first's.
-func (b *builder) cable(link Link, near, far found) {
+func (b *builder) cable(link Link, said document.Where, near, far found) {
 	as := near.as
 	if as.number == "" {
 		as = far.as
 	}
 	as.fill(&link)
-	c := &Cable{Link: link}
+	c := &Cable{Link: link, said: said}
 	for i, f := range []found{near, far} {
 		e := &link.Endpoints[i]
 		end := &End{Member: f.Member, Cable: c, Name: e.Port, Settings: e.settings(&link), at: e.Of("node")}
@@ -119,6 +120,11 @@ func (e *Endpoint) settings(link *Link) config.PortSettings {
 	settings, at := e.PortSettings, e.Where
 	inherit(&settings, &at, &link.PortSettings, withoutMode(&link.Where, &e.Where))
 	return settings
+}
+
+// optionKeys are those of a port beside its VLANs.
+var optionKeys = []string{
+	"priority_tags", "no_flood", "no_mcast_flood", "no_bcast_flood", "no_learn", "hairpin", "isolated", "sticky", "max_macs", "pass_reserved",
 }
 
 // modeKeys are those of a VLAN mode, which go together.

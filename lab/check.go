@@ -143,6 +143,14 @@ func (b *builder) checkExternal(m *Member) {
 	case len(m.Ends) > 1:
 		b.d.Reject(m.Ends[1].at, "%s is one device, and has a link already", m.Name)
 	}
+	for _, other := range b.t.Members {
+		if other == m {
+			break
+		}
+		if other.Kind == External && other.Device == m.Device && m.Device != "" {
+			b.d.Reject(m.Of("device"), "the device %s is that of %s, too: it is one port", m.Device, other.Name)
+		}
+	}
 }
 
 // Restart policies of services.
@@ -258,8 +266,8 @@ func (b *builder) checkKinds(c *Cable) {
 		}
 	}
 	if near.Kind != Switch && far.Kind != Switch {
-		for _, key := range modeKeys {
-			if c.Has(key) {
+		for _, key := range slices.Concat(modeKeys, optionKeys) {
+			if c.said.Has(key) {
 				b.d.Reject(c.Of(key), "%s is for a port of a switch, and neither %s nor %s is one", key, near.Member.Name, far.Member.Name)
 			}
 		}

@@ -36,6 +36,7 @@ type clabNode struct {
 	kind, group string
 	exec        []Command
 	env         map[string]string
+	sysctls     map[string]string
 	others      []string // keys that mean nothing here
 	at          document.Place
 }
@@ -53,6 +54,8 @@ func (n *clabNode) Decode(d *document.Document, node *document.Node) {
 			d.Into(e.Value, &n.exec)
 		case "env":
 			d.Into(e.Value, &n.env)
+		case "sysctls":
+			d.Into(e.Value, &n.sysctls)
 		default:
 			n.others = append(n.others, e.Key)
 		}
@@ -62,12 +65,36 @@ func (n *clabNode) Decode(d *document.Document, node *document.Node) {
 type clabLink struct {
 	document.Where `yaml:"-"`
 
-	Endpoints []string `yaml:"endpoints"`
-	MTU       int      `yaml:"mtu"`
-	Type      string   `yaml:"type"`
-	Vars      anything `yaml:"vars"`
-	Labels    anything `yaml:"labels"`
+	Endpoints []clabEnd `yaml:"endpoints"`
+	MTU       int       `yaml:"mtu"`
+	Type      string    `yaml:"type"`
+	Vars      anything  `yaml:"vars"`
+	Labels    anything  `yaml:"labels"`
 }
+
+// clabEnd is NODE:INTERFACE, or says both by their keys.
+type clabEnd struct{ node, ifname string }
+
+// Decode implements [document.Decoder].
+func (c *clabEnd) Decode(d *document.Document, n *document.Node) {
+	if n.Kind == document.Scalar {
+		c.node, c.ifname, _ = strings.Cut(n.Text, ":")
+		return
+	}
+	var long struct {
+		Node      string   `yaml:"node"`
+		Interface string   `yaml:"interface"`
+		MAC       anything `yaml:"mac"`
+		Vars      anything `yaml:"vars"`
+	}
+	d.Into(n, &long)
+	c.node, c.ifname = long.Node, long.Interface
+}
+
+func (c clabEnd) String() string { return c.node + ":" + c.ifname }
+
+// clabOutside are the ends of links that lead out of the lab.
+var clabOutside = []string{"host", "mgmt-net", "macvlan", "vxlan", "vxlan-stitch"}
 
 // anything is read, and forgotten.
 type anything struct{}
@@ -106,6 +133,11 @@ func ImportContainerlab(name string, text []byte) (out string, notes []string, e
 	if err := d.Err(); err != nil {
 		return "", nil, err
 	}
+	for _, key := range []string{"prefix", "mgmt", "settings"} {
+		if c.Has(key) {
+			im.left[key] = true
+		}
+	}
 	for key := range im.left {
 		notes = append(notes, key)
 	}
@@ -140,11 +172,19 @@ func (im *importer) inherit(n clabNode) clabNode {
 		if n.exec == nil {
 			n.exec = f.exec
 		}
-		if n.env == nil {
-			n.env = f.env
-		}
+		n.env, n.sysctls = merged(n.env, f.env), merged(n.sysctls, f.sysctls)
 	}
 	return n
+}
+
+// merged returns the values of the first, and those that only the second has.
+func merged(first, second map[string]string) map[string]string {
+	all := maps.Clone(second)
+	if all == nil {
+		all = make(map[string]string)
+	}
+	maps.Copy(all, first)
+	return all
 }
 
 func (im *importer) node(p document.Pair[clabNode]) string {
@@ -164,6 +204,9 @@ func (im *importer) node(p document.Pair[clabNode]) string {
 	} else {
 		if env := mapping(n.env); env != "" {
 			words = append(words, "env: "+env)
+		}
+		if sysctls := mapping(n.sysctls); sysctls != "" {
+			words = append(words, "sysctls: "+sysctls)
 		}
 		addresses, rest := im.addresses(p.Key, n.exec)
 		if addresses != "" {
@@ -204,7 +247,9 @@ func (im *importer) addresses(node string, commands []Command) (ip string, rest 
 }
 
 func (im *importer) linked(end string) bool {
-	return slices.ContainsFunc(im.c.Topology.Links, func(l clabLink) bool { return slices.Contains(l.Endpoints, end) })
+	return slices.ContainsFunc(im.c.Topology.Links, func(l clabLink) bool {
+		return slices.ContainsFunc(l.Endpoints, func(e clabEnd) bool { return e.String() == end })
+	})
 }
 
 func (im *importer) link(l *clabLink) string {
@@ -213,12 +258,21 @@ func (im *importer) link(l *clabLink) string {
 		return ""
 	}
 	var ends []string
-	for _, e := range l.Endpoints {
-		node, port, _ := strings.Cut(e, ":")
-		if _, ok := im.kinds[node]; !ok {
-			im.d.Reject(l.Of("endpoints"), "the endpoint %s cannot be had: no node %q is", e, node)
+	for _, key := range []string{"vars", "labels"} {
+		if l.Has(key) {
+			im.left[key] = true
 		}
-		ends = append(ends, fmt.Sprintf("%q", node+":"+port))
+	}
+	for _, e := range l.Endpoints {
+		_, known := im.kinds[e.node]
+		if !known && slices.Contains(clabOutside, e.node) {
+			im.left["links to "+e.node] = true
+			return ""
+		}
+		if !known {
+			im.d.Reject(l.Of("endpoints"), "the endpoint %s cannot be had: no node %q is", e, e.node)
+		}
+		ends = append(ends, fmt.Sprintf("%q", e))
 	}
 	text := "  - endpoints: [" + strings.Join(ends, ", ") + "]\n"
 	if l.MTU != 0 {

@@ -27,7 +27,7 @@ links:
     mtu: 1400
   - endpoints: ["c1:eth2", "c2:eth2"]
 `
-	if out != want || !reflect.DeepEqual(notes, []string{"binds", "image"}) {
+	if out != want || !reflect.DeepEqual(notes, []string{"binds", "image", "mgmt"}) {
 		t.Errorf("got, leaving out %v:\n%s\nwant:\n%s", notes, out, want)
 	}
 	if _, err := Read("clos.yaml", []byte(out)); err != nil {

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/vswitch/vswitch/api"
 )
 
@@ -23,32 +25,90 @@ type ours struct {
 	Socket string `json:"socket"`
 }
 
-func oursPath() string { return filepath.Join(Dir, ".daemon.json") }
+// oursPath is where it is noted; there may be one for each socket.
+func oursPath(socket string) string { return filepath.Join(Dir, hashed(".d", socket)+".json") }
+
+// logPath is where such a daemon writes.
+func logPath(socket string) string { return filepath.Join(Dir, hashed(".d", socket)+".log") }
+
+// readOurs returns the daemon at a socket that a lab has started, whether it lives
+// or not.
+func readOurs(socket string) (o ours, ok bool) {
+	text, err := os.ReadFile(oursPath(socket))
+	return o, err == nil && json.Unmarshal(text, &o) == nil && o.Began != ""
+}
+
+func (o *ours) alive() bool { return began(o.PID) == o.Began && !dead(o.PID) }
+
+// lockDaemon has one program at a time start or end a daemon. What it starts it
+// keeps, as a folder of a lab stands by then.
+func lockDaemon(ctx context.Context) (unlock func(), err error) {
+	if err := os.MkdirAll(Dir, 0o755); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(Dir, ".daemon.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { f.Close() }, nil
+		}
+		select {
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-time.After(10 * time.Millisecond):
+			if errors.Is(err, unix.EWOULDBLOCK) {
+				continue
+			}
+		}
+		f.Close()
+		return nil, fmt.Errorf("lock the daemon of labs: %w", err)
+	}
+}
+
+// noDaemon reports whether an error says that none answers.
+func noDaemon(err error) bool {
+	var answered *api.Error
+	return errors.As(err, &answered) && answered.Code == api.NoDaemon
+}
 
 // ensureDaemon starts a daemon where none answers.
 func (m *Manager) ensureDaemon(ctx context.Context) error {
-	_, err := m.client.Version(ctx)
-	var answered *api.Error
-	if err == nil || !errors.As(err, &answered) || answered.Code != api.NoDaemon || m.cfg.Daemon == "" {
+	if _, err := m.client.Version(ctx); err == nil || !noDaemon(err) || m.cfg.Daemon == "" {
 		return err
 	}
+	unlock, err := lockDaemon(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := m.client.Version(ctx); !noDaemon(err) {
+		return err // another program has started one meanwhile
+	}
+	return m.startDaemon(ctx)
+}
+
+func (m *Manager) startDaemon(ctx context.Context) error {
 	m.tell(Progress{Kind: "daemon", What: "start vswitchd"})
-	logs, err := os.OpenFile(filepath.Join(Dir, "vswitchd.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	socket := m.client.Socket()
+	logs, err := os.OpenFile(logPath(socket), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}
 	defer logs.Close()
-	cmd := exec.Command(m.cfg.Daemon, "--socket", m.client.Socket())
+	cmd := exec.Command(m.cfg.Daemon, "--socket", socket)
 	cmd.Stderr = logs
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C is not for it
 	if err := cmd.Start(); err != nil {
-		return refused("no daemon answers at %s, and none can be started: %v", m.client.Socket(), err)
+		return refused("no daemon answers at %s, and none can be started: %v", socket, err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	note, err := json.Marshal(ours{cmd.Process.Pid, began(cmd.Process.Pid), m.client.Socket()})
+	note, err := json.Marshal(ours{cmd.Process.Pid, began(cmd.Process.Pid), socket})
 	if err == nil {
-		err = os.WriteFile(oursPath(), note, 0o600)
+		err = os.WriteFile(oursPath(socket), note, 0o600)
 	}
 	for deadline := time.Now().Add(10 * time.Second); err == nil; {
 		if _, err := m.client.Version(ctx); err == nil {
@@ -66,29 +126,38 @@ func (m *Manager) ensureDaemon(ctx context.Context) error {
 		}
 	}
 	_ = cmd.Process.Signal(syscall.SIGTERM)
-	_ = os.Remove(oursPath())
+	_ = os.Remove(oursPath(socket))
 	return err
 }
 
-// endDaemon ends a daemon that a lab has started when no lab is left.
+// endDaemon ends a daemon that a lab has started when no lab is left that has it.
+// One of ours that was killed may have left devices, which one that starts sweeps.
 func (m *Manager) endDaemon(ctx context.Context) error {
-	text, err := os.ReadFile(oursPath())
-	var o ours
-	if err != nil || json.Unmarshal(text, &o) != nil || o.Socket != m.client.Socket() {
-		return nil
-	}
-	if left, err := noted(); err != nil || len(left) > 0 {
+	unlock, err := lockDaemon(ctx)
+	if err != nil {
 		return err
 	}
-	defer os.Remove(oursPath())
-	if o.Began == "" || began(o.PID) != o.Began {
-		return nil // it has ended, or the number is another's
-	}
-	m.tell(Progress{Kind: "daemon", What: "end vswitchd"})
-	if err := syscall.Kill(o.PID, syscall.SIGTERM); err != nil {
+	defer unlock()
+	o, ok := readOurs(m.client.Socket())
+	if !ok {
 		return nil
 	}
-	for deadline := time.Now().Add(10 * time.Second); began(o.PID) == o.Began && !dead(o.PID); {
+	if left, err := notedAt(o.Socket); err != nil || left > 0 {
+		return err
+	}
+	if !o.alive() {
+		if _, err := m.client.Version(ctx); noDaemon(err) && m.cfg.Daemon != "" {
+			if err := m.startDaemon(ctx); err != nil {
+				return err
+			}
+			o, _ = readOurs(o.Socket)
+		}
+	}
+	if o.alive() {
+		m.tell(Progress{Kind: "daemon", What: "end vswitchd"})
+		_ = syscall.Kill(o.PID, syscall.SIGTERM) // it may have ended this moment
+	}
+	for deadline := time.Now().Add(10 * time.Second); o.alive(); {
 		if time.Now().After(deadline) {
 			return refused("vswitchd, process %d, does not end", o.PID)
 		}
@@ -98,7 +167,7 @@ func (m *Manager) endDaemon(ctx context.Context) error {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	return nil
+	return errors.Join(removeIfThere(oursPath(o.Socket)), removeIfThere(logPath(o.Socket)))
 }
 
 // began returns when a process began, in ticks since the machine did; "" where

@@ -16,8 +16,8 @@ import (
 )
 
 // keeping returns what has to be done so that the programs of a lab run: before
-// its ports are changed, and after. replaced are the ports that are made anew.
-func (m *Manager) keeping(w *world, t *Topology, replaced map[string]bool) (before, after []action) {
+// its ports are changed, and after. Those of nodes that are made anew start again.
+func (m *Manager) keeping(w *world, t *Topology, anew anew) (before, after []action) {
 	var was []*program
 	if w.was != nil {
 		was = w.was.programs()
@@ -25,7 +25,7 @@ func (m *Manager) keeping(w *world, t *Topology, replaced map[string]bool) (befo
 	wanted := t.programs()
 	var stay []string
 	for _, p := range wanted {
-		if slices.ContainsFunc(was, func(o *program) bool { return o.String() == p.String() && o.alike(p) }) && !t.rewired(p.Member, replaced) {
+		if slices.ContainsFunc(was, func(o *program) bool { return o.String() == p.String() && o.alike(p) }) && !anew.nodes[p.Member.Name] && !w.rewired(t, p.Member, anew) {
 			stay = append(stay, p.String())
 		}
 	}
@@ -33,7 +33,7 @@ func (m *Manager) keeping(w *world, t *Topology, replaced map[string]bool) (befo
 	if n := len(was) - len(stay); n > 0 && alive {
 		before = append(before, action{
 			kind: "services",
-			what: fmt.Sprintf("stop %d services", n),
+			what: "stop " + count(n, "service"),
 			do:   func(ctx context.Context) error { return ask(ctx, t.Name, question{Keep: stay}) },
 			undo: func(ctx context.Context) error { return ask(ctx, t.Name, question{Run: true}) },
 		})
@@ -44,7 +44,7 @@ func (m *Manager) keeping(w *world, t *Topology, replaced map[string]bool) (befo
 	case len(wanted) > 0 && (n > 0 || !alive):
 		after = append(after, action{
 			kind: "services",
-			what: fmt.Sprintf("start %d services", n),
+			what: startWords(n),
 			do:   func(ctx context.Context) error { return m.startPrograms(ctx, t.Name) },
 			undo: func(ctx context.Context) error { return m.undoStart(ctx, t.Name, w) },
 		})
@@ -52,9 +52,35 @@ func (m *Manager) keeping(w *world, t *Topology, replaced map[string]bool) (befo
 	return before, after
 }
 
-// rewired reports whether a port that a virtual machine hangs on is made anew.
-func (t *Topology) rewired(m *Member, replaced map[string]bool) bool {
-	return m.Kind == VM && slices.ContainsFunc(m.Ends, func(e *End) bool { return replaced[t.port(e).fullName()] })
+// startWords says what starts: of a lab whose keeper was killed, it alone.
+func startWords(n int) string {
+	if n == 0 {
+		return "start the keeper of services again"
+	}
+	return "start " + count(n, "service")
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "one " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// rewired reports whether a port that a virtual machine hangs on is made anew, or
+// has gone, as after the daemon was killed: QEMU holds what is no port any more.
+func (w *world) rewired(t *Topology, m *Member, anew anew) bool {
+	if m.Kind != VM {
+		return false
+	}
+	for _, p := range t.ports() {
+		if p.station != nil && p.station.Member == m {
+			if _, stands := w.ports[p.fullName()]; !stands || anew.ports[p.fullName()] {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // startPrograms has the lab's keeper run its programs, and starts the keeper where

@@ -43,6 +43,7 @@ func (t *Topology) port(e *End) *port {
 // SetLink takes the link at an end down, or up: what is at the other end sees its
 // carrier go, or come.
 func (m *Manager) SetLink(ctx context.Context, t *Topology, e *End, down bool) error {
+	m.useOf(t)
 	ports := t.cablePorts(e.Cable)
 	if near, far := e.Cable.Ends[0], e.Cable.Ends[1]; near.Kind == Switch && far.Kind == Switch {
 		ports = []*port{t.port(e)} // the far one loses its carrier then
@@ -58,6 +59,7 @@ func (m *Manager) SetLink(ctx context.Context, t *Topology, e *End, down bool) e
 // Impair changes what becomes of frames that leave by an end, and with both of
 // those that leave by the other one, too.
 func (m *Manager) Impair(ctx context.Context, t *Topology, e *End, spec *api.ImpairmentSpec, both bool) error {
+	m.useOf(t)
 	ends := []*End{e}
 	if both {
 		ends = append(ends, e.Far())

@@ -45,6 +45,20 @@ type Manager struct {
 	client *client.Client
 }
 
+// use has the daemon asked that a lab is noted with.
+func (m *Manager) use(s *state) {
+	if s.Socket != m.client.Socket() {
+		m.client = client.New(client.Config{Socket: s.Socket, Timeout: time.Minute})
+	}
+}
+
+// useOf has the daemon asked that a topology's lab is noted with.
+func (m *Manager) useOf(t *Topology) {
+	if s, err := loadState(t.Name); err == nil {
+		m.use(s)
+	}
+}
+
 // NewManager returns a Manager.
 func NewManager(cfg Config) *Manager { return &Manager{cfg: cfg, client: cfg.Client} }
 
@@ -62,7 +76,8 @@ func (m *Manager) Up(ctx context.Context, t *Topology, file string, text []byte)
 	}
 	defer unlock()
 	if s, err := loadState(t.Name); err == nil {
-		return m.upAlready(ctx, s, t)
+		m.use(s)
+		return m.upAlready(ctx, s, t, string(text))
 	}
 	if err := m.ensureDaemon(ctx); err != nil {
 		return errors.Join(err, os.RemoveAll(folder(t.Name)))
@@ -71,13 +86,21 @@ func (m *Manager) Up(ctx context.Context, t *Topology, file string, text []byte)
 	if err != nil {
 		background, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		err = errors.Join(err, os.RemoveAll(folder(t.Name)), m.endDaemon(background))
+		left := errors.Join(os.RemoveAll(folder(t.Name)), m.endDaemon(background))
+		if ctx.Err() != nil && left == nil {
+			return fmt.Errorf("interrupted, and what was made is taken back: %w", ctx.Err())
+		}
+		err = errors.Join(err, left)
 	}
 	return err
 }
 
-// upAlready says how a lab that is noted differs from what is asked for.
-func (m *Manager) upAlready(ctx context.Context, s *state, t *Topology) error {
+// upAlready says how a lab that is noted differs from what is asked for. What is
+// missing of one that is noted just so, as after its daemon was killed, is made.
+func (m *Manager) upAlready(ctx context.Context, s *state, t *Topology, text string) error {
+	if err := m.ensureDaemon(ctx); err != nil {
+		return err
+	}
 	w, err := m.look(ctx, t.Name)
 	if err != nil {
 		return err
@@ -86,8 +109,15 @@ func (m *Manager) upAlready(ctx context.Context, s *state, t *Topology) error {
 	if len(left) == 0 {
 		return ErrUpAlready
 	}
-	return refused("the lab %s is up since %s, but not as the file has it (%d differences, such as: %s): `vsctl lab apply` changes it, and `vsctl lab down %s` takes it down",
-		t.Name, s.Since.Format(time.DateTime), len(left), left[0].what, t.Name)
+	if text == s.Text {
+		return m.do(ctx, left)
+	}
+	differences := fmt.Sprintf("%d differences, such as", len(left))
+	if len(left) == 1 {
+		differences = "one difference"
+	}
+	return refused("the lab %s is up since %s, but not as the file has it (%s: %s): `vsctl lab apply` changes it, and `vsctl lab down %s` takes it down",
+		t.Name, s.Since.Format(time.DateTime), differences, left[0].what, t.Name)
 }
 
 func (m *Manager) upNew(ctx context.Context, t *Topology, file string, text []byte) error {
@@ -119,6 +149,12 @@ func (m *Manager) Apply(ctx context.Context, t *Topology, file string, text []by
 		os.Remove(folder(t.Name)) // as empty as lock has made it
 		return nil, refused("no lab %s is up: `vsctl lab up` builds it", t.Name)
 	}
+	m.use(s)
+	if !dryRun {
+		if err := m.ensureDaemon(ctx); err != nil {
+			return nil, err
+		}
+	}
 	w, err := m.look(ctx, t.Name)
 	if err != nil {
 		return nil, err
@@ -127,20 +163,28 @@ func (m *Manager) Apply(ctx context.Context, t *Topology, file string, text []by
 	next.File, next.Text = file, string(text)
 	all := m.actions(w, t, next.noting(s))
 	for _, a := range all {
-		if a.kind != noting {
+		if !a.quiet {
 			changes = append(changes, a.what)
 		}
 	}
 	if dryRun {
 		return changes, nil
 	}
-	return changes, m.do(ctx, all)
+	if err := m.do(ctx, all); err != nil {
+		between := "the lab is between what it was and the file: what was new is taken back, and `vsctl lab apply` of either file goes on from there"
+		if ctx.Err() != nil {
+			return changes, fmt.Errorf("interrupted; %s: %w", between, ctx.Err())
+		}
+		return changes, fmt.Errorf("%w; %s", err, between)
+	}
+	return changes, nil
 }
 
 // actions are all that has to be done so that things stand as the topology wants.
 func (m *Manager) actions(w *world, t *Topology, noting []action) []action {
-	before, after := m.keeping(w, t, w.replaced(t.ports()))
-	return slices.Concat(before, m.plan(w, t), noting, after)
+	anew := w.anew(t)
+	before, after := m.keeping(w, t, anew)
+	return slices.Concat(before, m.plan(w, t, anew), noting, after)
 }
 
 // do does all, or takes back what it has done.
@@ -189,16 +233,18 @@ func (m *Manager) tell(p Progress) {
 // Down takes a lab away, with all that bears its name or mark, whatever became of
 // who built it. One that is not there is fine: found says whether anything was.
 func (m *Manager) Down(ctx context.Context, lab string) (found bool, err error) {
-	if !nameForm.MatchString(lab) {
-		return false, refused("%q cannot name a lab: %s", lab, nameRule)
+	if !labForm.MatchString(lab) {
+		return false, refused("%q cannot name a lab: %s", lab, labRule)
 	}
 	unlock, err := lock(lab)
 	if err != nil {
 		return false, err
 	}
 	defer unlock()
-	_, err = loadState(lab)
-	found = err == nil
+	s, err := loadState(lab)
+	if found = err == nil; found {
+		m.use(s)
+	}
 	nodes, err := namespaces(lab)
 	if err != nil {
 		return found, err
@@ -219,8 +265,7 @@ func (m *Manager) Down(ctx context.Context, lab string) (found bool, err error) 
 // daemon there are none.
 func (m *Manager) removeSwitches(ctx context.Context, lab string) (n int, err error) {
 	all, err := m.client.Switches(ctx)
-	var answered *api.Error
-	if errors.As(err, &answered) && answered.Code == api.NoDaemon {
+	if noDaemon(err) {
 		return 0, nil
 	}
 	if err != nil {
@@ -241,7 +286,7 @@ func (m *Manager) removeNode(ctx context.Context, lab, node string) error {
 	if markOf(lab+"-"+node) != mark(lab, node) {
 		return nil // somebody else's
 	}
-	return errors.Join(endProcesses(ctx, lab, []string{node}, false), removeHosts(lab+"-"+node), removeNamespace(lab, node))
+	return errors.Join(endProcesses(ctx, lab, []string{node}, false), removeHosts(lab+"-"+node), removeNamespace(lab, node), removeIfThere(sysctlsPath(lab, node)))
 }
 
 // Status is a lab that is up.

@@ -1,10 +1,12 @@
 package lab
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -29,6 +31,9 @@ func makeNamespace(lab, node string) error {
 	name := lab + "-" + node
 	ns, err := netns.Make(name)
 	if errors.Is(err, fs.ErrExist) {
+		if of, other, ok := strings.Cut(strings.TrimPrefix(markOf(name), markPrefix), ":"); ok && strings.HasPrefix(markOf(name), markPrefix) {
+			return refused("the network namespace %s is that of node %s of the lab %s: rename one of the two labs", name, other, of)
+		}
 		return refused("there is a network namespace %s already, which is not this lab's: rename the lab, or remove it with: ip netns del %s", name, name)
 	}
 	if err != nil {
@@ -101,19 +106,18 @@ func markOf(name string) (alias string) {
 	return alias
 }
 
-// configure gives a node's namespace what its ports do not bring along: system
-// settings, interfaces of VLANs, and routes. It is the same however often it is
-// done. was is the node as it was configured before; nil: it was not.
+// configure gives a node's namespace what its ports do not bring along: interfaces
+// of VLANs, system settings, and routes; and takes away what the file had of these
+// before. It is the same however often it is done. was is the node as it was
+// configured before; nil: it was not.
 func (m *Member) configure(lab string, was *Member) error {
 	return m.in(lab, func() error {
-		err := m.setSysctls()
+		err := m.setVLANs(was)
 		if err == nil {
-			err = m.setVLANs(was)
+			err = m.setSysctls(lab)
 		}
-		for _, r := range m.routes(m.farGateways()) {
-			if err == nil {
-				err = r.Replace()
-			}
+		if err == nil {
+			err = m.setRoutes(was)
 		}
 		if err == nil {
 			err = m.addLongNames()
@@ -123,6 +127,23 @@ func (m *Member) configure(lab string, was *Member) error {
 		}
 		return nil
 	})
+}
+
+func (m *Member) setRoutes(was *Member) error {
+	wanted := m.routes(m.farGateways())
+	if was != nil {
+		for _, old := range was.routes(was.farGateways()) {
+			if !slices.Contains(wanted, old) {
+				old.Remove()
+			}
+		}
+	}
+	for _, r := range wanted {
+		if err := r.Replace(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // farGateways returns the gateways that no port brings along.
@@ -144,36 +165,69 @@ func (m *Member) farGateways() (all []string) {
 	return all
 }
 
-func (m *Member) setSysctls() error {
-	all := make(map[string]string)
+// sysctlsPath is where is noted what a node's settings were before the file's.
+func sysctlsPath(lab, node string) string { return filepath.Join(folder(lab), node+".sysctls.json") }
+
+// setSysctls gives settings the file's values, and those that it has no more the
+// values that they had before it.
+func (m *Member) setSysctls(lab string) error {
+	wanted := make(map[string]string)
 	if m.Kind == Router {
-		maps.Copy(all, stack.Forwarding)
+		maps.Copy(wanted, stack.Forwarding)
 	}
-	maps.Copy(all, m.Sysctls)
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		if err := stack.SetSysctl(name, all[name]); err != nil {
+	maps.Copy(wanted, m.Sysctls)
+	path := sysctlsPath(lab, m.Name)
+	before := make(map[string]string)
+	if text, err := os.ReadFile(path); err == nil {
+		if err := json.Unmarshal(text, &before); err != nil {
+			return fmt.Errorf("read %s: %w", path, err)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		if _, stays := wanted[name]; !stays {
+			_ = stack.SetSysctl(name, before[name]) // it may have gone, with its interface
+			delete(before, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		if _, known := before[name]; !known {
+			if value, err := stack.Sysctl(name); err == nil {
+				before[name] = value
+			}
+		}
+		if err := stack.SetSysctl(name, wanted[name]); err != nil {
 			return err
 		}
 	}
-	return nil
+	if len(before) == 0 {
+		return removeIfThere(path)
+	}
+	text, err := json.Marshal(before)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, text, 0o600)
 }
 
-// setVLANs makes the interfaces of VLANs, and removes those that were.
+// setVLANs makes the interfaces of VLANs, and removes those that were, with their
+// addresses.
 func (m *Member) setVLANs(was *Member) error {
-	if was != nil {
-		for _, e := range was.Ends {
-			for _, v := range e.VLANs {
-				if !slices.Contains(m.allInterfaces(), v.Name) {
-					stack.Remove(v.Name)
-				}
+	wanted := make(map[string]*VLANInterface)
+	for _, e := range m.Ends {
+		for _, v := range e.VLANs {
+			if !e.hasLegs() {
+				wanted[v.Name] = v
 			}
 		}
 	}
+	if was != nil {
+		was.removeVLANs(wanted)
+	}
 	for _, e := range m.Ends {
-		if e.hasLegs() {
-			continue
-		}
 		for _, v := range e.VLANs {
+			if wanted[v.Name] == nil {
+				continue
+			}
 			if err := stack.AddVLAN(kernelName(e.Name), v.Name, int(v.ID)); err != nil {
 				return err
 			}
@@ -185,6 +239,28 @@ func (m *Member) setVLANs(was *Member) error {
 		}
 	}
 	return nil
+}
+
+// removeVLANs removes a node's interfaces of VLANs, and of those that are wanted,
+// the addresses that are not.
+func (m *Member) removeVLANs(wanted map[string]*VLANInterface) {
+	for _, e := range m.Ends {
+		if e.hasLegs() {
+			continue // ports, which went as such
+		}
+		for _, v := range e.VLANs {
+			next := wanted[v.Name]
+			if next == nil {
+				stack.Remove(v.Name)
+				continue
+			}
+			for _, p := range v.Prefixes {
+				if !slices.Contains(next.Prefixes, p) {
+					stack.RemoveAddress(v.Name, p.String())
+				}
+			}
+		}
+	}
 }
 
 // addLongNames gives interfaces whose names the kernel finds too long the names

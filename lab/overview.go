@@ -59,6 +59,7 @@ func (m *Manager) Show(ctx context.Context, lab string) (*Overview, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.use(s)
 	w, err := m.look(ctx, lab)
 	if err != nil {
 		return nil, err
@@ -107,6 +108,12 @@ func (w *world) node(t *Topology, m *Member) NodeOverview {
 		n.Switch = t.SwitchName(m)
 		if _, ok := w.switches[n.Switch]; !ok {
 			n.State, n.Reason = api.StateLost, "the daemon has no such switch"
+		}
+	case m.Kind == External:
+		for _, p := range t.ports() {
+			if have, ok := w.ports[p.fullName()]; p.station != nil && p.station.Member == m && (!ok || have.State == api.StateLost) {
+				n.State, n.Reason = api.StateLost, cmp.Or(have.Reason, "the daemon has no port for it")
+			}
 		}
 	case m.hasNamespace():
 		n.Netns = t.NetnsName(m)

@@ -49,10 +49,14 @@ func expand(pattern string) ([]instance, error) {
 	return all, nil
 }
 
-// fill replaces {i} by an instance's number and {name} by its name, in every text
-// of what v points to. Lists and mappings are copied, as others refer to them.
+// fill replaces {i} by an instance's number, {n} by the same without zeros in front
+// and {name} by its name, in every text of what v points to. Lists and mappings are copied, as others refer to them.
 func (in instance) fill(v any) {
-	r := strings.NewReplacer("{i}", in.number, "{name}", in.name)
+	plain := strings.TrimLeft(in.number, "0")
+	if plain == "" && in.number != "" {
+		plain = "0"
+	}
+	r := strings.NewReplacer("{i}", in.number, "{n}", plain, "{name}", in.name)
 	fillValue(reflect.ValueOf(v).Elem(), r)
 }
 

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -23,6 +25,8 @@ type action struct {
 	what string // "add port campus.sw1/p1", as a plan shows it
 	do   func(context.Context) error
 	undo func(context.Context) error // nil: there is nothing to take back
+
+	quiet bool // it is no change that anybody asked for
 }
 
 // world is how things stand for a lab.
@@ -44,7 +48,7 @@ func (m *Manager) look(ctx context.Context, lab string) (*world, error) {
 		w.nodes[n] = true
 	}
 	show, err := m.client.Show(ctx)
-	if err != nil {
+	if err != nil && !noDaemon(err) { // without one, there are no switches
 		return nil, err
 	}
 	for _, sw := range show.Switches {
@@ -62,16 +66,56 @@ func (m *Manager) look(ctx context.Context, lab string) (*world, error) {
 	return w, nil
 }
 
+// anew is what of a lab stands, and has to be made anew.
+type anew struct {
+	ports map[string]bool // by SWITCH/PORT
+	nodes map[string]bool
+}
+
+// anew finds it: ports that hang on something else, and nodes whose commands ran
+// under other circumstances, with all their ports.
+func (w *world) anew(t *Topology) anew {
+	ports := t.ports()
+	a := anew{w.replaced(ports), make(map[string]bool)}
+	for _, p := range ports {
+		if p.station != nil && a.ports[p.fullName()] && len(p.station.Exec) > 0 {
+			a.nodes[p.station.Member.Name] = true
+		}
+	}
+	for _, node := range t.Members {
+		if w.nodes[node.Name] && node.hasNamespace() && node.commandsDiffer(w.member(node.Name)) {
+			a.nodes[node.Name] = true
+		}
+	}
+	for _, p := range ports {
+		_, stands := w.ports[p.fullName()]
+		if stands && p.station != nil && a.nodes[p.station.Member.Name] {
+			a.ports[p.fullName()] = true
+		}
+	}
+	return a
+}
+
+// commandsDiffer reports whether the commands that have made a node are others
+// now. What they did cannot be undone.
+func (m *Member) commandsDiffer(was *Member) bool {
+	if was == nil {
+		return false
+	}
+	same := func(a, b Command) bool { return slices.Equal(a.Args, b.Args) }
+	return !slices.EqualFunc(m.Exec, was.Exec, same) || len(m.Exec) > 0 && !maps.Equal(m.Env, was.Env)
+}
+
 // plan finds what has to be done so that things stand as the topology wants.
 // First goes what is no longer wanted, then comes what is missing.
-func (m *Manager) plan(w *world, t *Topology) (all []action) {
+func (m *Manager) plan(w *world, t *Topology, anew anew) (all []action) {
 	ports := t.ports()
 	wanted := make(map[string]*port)
 	for _, p := range ports {
 		wanted[p.fullName()] = p
 	}
-	replaced := w.replaced(ports)
-	all = append(all, m.removals(w, t, wanted, replaced)...)
+	replaced := anew.ports
+	all = append(all, m.removals(w, t, wanted, anew)...)
 	for _, spec := range t.switches() {
 		all = append(all, m.switchActions(w, spec)...)
 	}
@@ -99,6 +143,9 @@ func (m *Manager) plan(w *world, t *Topology) (all []action) {
 			all = append(all, action{kind: "nodes", what: "configure node " + node.Name, do: func(context.Context) error { return node.configure(t.Name, w.member(node.Name)) }})
 		}
 	}
+	if w.was != nil && len(plugged) > 0 {
+		all = append(all, action{quiet: true, what: "tell where addresses live now", do: func(context.Context) error { return t.reannounce(plugged) }})
+	}
 	if names := t.hosts(); w.was == nil || names != w.was.hosts() || len(fresh) > 0 {
 		all = append(all, action{kind: "names", what: "name nodes to each other", do: func(context.Context) error { return t.writeHosts() }})
 	}
@@ -110,6 +157,41 @@ func (m *Manager) plan(w *world, t *Topology) (all []action) {
 		}
 	}
 	return all
+}
+
+// reannounce tells all nodes that addresses may live elsewhere now: those of some
+// nodes. What is known of them is forgotten, and guests are told.
+func (t *Topology) reannounce(nodes map[string]bool) error {
+	moved := make(map[netip.Addr]bool)
+	for _, m := range t.Members {
+		for _, p := range m.prefixes() {
+			moved[p.Addr()] = moved[p.Addr()] || nodes[m.Name]
+		}
+	}
+	forget := func(ip net.IP) bool {
+		addr, ok := netip.AddrFromSlice(ip)
+		return ok && moved[addr.Unmap()]
+	}
+	for _, m := range t.Members {
+		if !m.hasNamespace() {
+			continue
+		}
+		err := m.in(t.Name, func() error {
+			err := stack.ForgetNeighbours(forget)
+			for _, e := range m.Ends {
+				for _, p := range e.Prefixes {
+					if nodes[m.Name] && err == nil {
+						err = stack.Announce(kernelName(e.Name), p.Addr())
+					}
+				}
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.Name, err)
+		}
+	}
+	return nil
 }
 
 func (m *Member) hasNamespace() bool { return m.Kind == Host || m.Kind == Router }
@@ -170,7 +252,8 @@ func sameWords(a, b []string) bool {
 
 // removals takes away what nobody wants. Of patches, deleting one end takes the
 // other along; a switch takes its ports along, and they their far ends.
-func (m *Manager) removals(w *world, t *Topology, wanted map[string]*port, replaced map[string]bool) (all []action) {
+func (m *Manager) removals(w *world, t *Topology, wanted map[string]*port, anew anew) (all []action) {
+	replaced := anew.ports
 	keep := make(map[string]bool)
 	for _, spec := range t.switches() {
 		keep[spec.Name] = true
@@ -196,7 +279,7 @@ func (m *Manager) removals(w *world, t *Topology, wanted map[string]*port, repla
 		}
 	}
 	for _, node := range slices.Sorted(maps.Keys(w.nodes)) {
-		if member := t.Member(node); member == nil || !member.hasNamespace() {
+		if member := t.Member(node); member == nil || !member.hasNamespace() || anew.nodes[node] {
 			delete(w.nodes, node)
 			all = append(all, action{kind: "namespaces", what: "remove node " + node, do: func(ctx context.Context) error { return m.removeNode(ctx, t.Name, node) }})
 		}

@@ -50,12 +50,9 @@ func (s *state) save() error {
 	return os.Rename(path+".new", path)
 }
 
-// noting is the kind of action that notes a lab.
-const noting = "lab"
-
 // noting notes a lab, whose keeper reads that, or again what was noted before.
 func (s *state) noting(was *state) []action {
-	a := action{kind: noting, what: "note the lab", do: func(context.Context) error { return s.save() }}
+	a := action{kind: "lab", quiet: true, what: "note the lab", do: func(context.Context) error { return s.save() }}
 	if was != nil {
 		a.undo = func(context.Context) error { return was.save() }
 	}
@@ -67,7 +64,8 @@ func lock(lab string) (unlock func(), err error) {
 	if err := os.MkdirAll(folder(lab), 0o755); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(Dir, "."+lab+".lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	path := filepath.Join(Dir, "."+lab+".lock")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +78,18 @@ func lock(lab string) (unlock func(), err error) {
 		f.Close()
 		return nil, fmt.Errorf("lock lab %s: %w", lab, err)
 	}
-	return func() { f.Close() }, nil
+	if opened, err := f.Stat(); err == nil {
+		if there, err := os.Stat(path); err != nil || !os.SameFile(opened, there) {
+			f.Close()
+			return lock(lab) // who had it has removed it
+		}
+	}
+	return func() {
+		if _, err := os.Stat(folder(lab)); errors.Is(err, fs.ErrNotExist) {
+			_ = os.Remove(path) // the lab is gone, and nothing shall be left
+		}
+		f.Close()
+	}, nil
 }
 
 // noted returns the names of the labs that are noted.
@@ -95,4 +104,16 @@ func noted() (names []string, err error) {
 		}
 	}
 	return names, err
+}
+
+// notedAt counts the labs whose daemon is at a socket, with those that are being
+// built.
+func notedAt(socket string) (n int, err error) {
+	names, err := noted()
+	for _, name := range names {
+		if s, err := loadState(name); err != nil || s.Socket == socket {
+			n++
+		}
+	}
+	return n, err
 }

@@ -66,7 +66,12 @@ func (b *builder) checkExec(e *ExecStep) {
 }
 
 func (b *builder) checkImpairStep(i *ImpairStep) {
-	b.findEnd(i.Of("link"), i.Link)
+	e := b.findEnd(i.Of("link"), i.Link)
+	for _, p := range i.Impair.By {
+		if e != nil && p.Key != e.String() && p.Key != e.Far().String() {
+			b.d.Reject(p.Place, "%q is no end of this link%s", p.Key, document.DidYouMean(p.Key, []string{e.String(), e.Far().String()}))
+		}
+	}
 	if i.Impair.Both == nil && len(i.Impair.By) == 0 {
 		b.d.Reject(i.Place(), "what shall become of the link is missing: write such as impair: {link: sw1:up, impair: {loss: 5%%}}")
 	}

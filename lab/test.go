@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,7 @@ const (
 // to the end. What it has changed of links, it takes back. tell is called with
 // each outcome.
 func (m *Manager) Test(ctx context.Context, t *Topology, tell func(Outcome)) (err error) {
+	m.useOf(t)
 	var undo []func(context.Context) error
 	known := make(map[*Cable]bool) // how it was at first
 	defer func() {
@@ -215,16 +217,35 @@ func (e *ExecStep) take(ctx context.Context, t *Topology) (reason string, err er
 	if err != nil {
 		return "", err
 	}
-	return until(ctx, e.Within, 0, func() (string, error) {
-		out, code, err := t.Member(e.Node).output(ctx, t, e.Command.Args)
-		switch {
-		case err != nil:
-			return "", err
-		case code != want:
-			return fmt.Sprintf("exit %d, want %d: %s", code, want, strings.TrimSpace(out)), nil
-		case !matches.MatchString(out):
-			return fmt.Sprintf("the output does not match %q: %s", e.Output, strings.TrimSpace(out)), nil
+	if e.Within == nil {
+		return e.once(ctx, t, want, matches)
+	}
+	limited, cancel := context.WithTimeout(ctx, time.Duration(*e.Within)) // one that goes on is over then, too
+	defer cancel()
+	var last string
+	reason, err = until(limited, e.Within, 0, func() (string, error) {
+		reason, err := e.once(limited, t, want, matches)
+		if err == nil {
+			last = reason
 		}
-		return "", nil
+		return reason, err
 	})
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return cmp.Or(last, fmt.Sprintf("the command has not ended after %v", time.Duration(*e.Within))), nil
+	}
+	return reason, err
+}
+
+// once runs the command once.
+func (e *ExecStep) once(ctx context.Context, t *Topology, want int, matches *regexp.Regexp) (reason string, err error) {
+	out, code, err := t.Member(e.Node).output(ctx, t, e.Command.Args)
+	switch {
+	case err != nil:
+		return "", err
+	case code != want:
+		return fmt.Sprintf("exit %d, want %d: %s", code, want, strings.TrimSpace(out)), nil
+	case !matches.MatchString(out):
+		return fmt.Sprintf("the output does not match %q: %s", e.Output, strings.TrimSpace(out)), nil
+	}
+	return "", nil
 }

@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -158,12 +159,18 @@ func (l *TestLab) start() *client.Client {
 // what those of an [exec.Cmd] do.
 func (l *TestLab) Command(node string, args ...string) *Program {
 	l.t.Helper()
+	m := l.host(node)
+	return &Program{Cmd: m.command(context.Background(), l.topology, args), member: m, lab: l.topology.Name}
+}
+
+// host returns the host or router of that name.
+func (l *TestLab) host(node string) *Member {
+	l.t.Helper()
 	m := l.topology.Member(node)
 	if m == nil || !m.hasNamespace() {
 		l.t.Fatalf("the lab has no host or router %q%s", node, l.topology.LikeNode(node))
-		return nil
 	}
-	return &Program{Cmd: m.command(context.Background(), l.topology, args), member: m, lab: l.topology.Name}
+	return m
 }
 
 // Run runs a program in a host or router, which must succeed, and returns what it
@@ -181,7 +188,7 @@ func (l *TestLab) Run(node string, args ...string) string {
 // that it opens are there. What it starts with go is not.
 func (l *TestLab) In(node string, fn func() error) {
 	l.t.Helper()
-	if err := l.topology.Member(node).in(l.topology.Name, fn); err != nil {
+	if err := l.host(node).in(l.topology.Name, fn); err != nil {
 		l.t.Fatalf("in %s: %v", node, err)
 	}
 }
@@ -190,6 +197,10 @@ func (l *TestLab) In(node string, fn func() error) {
 // seconds at the most.
 func (l *TestLab) Ping(from, to string) {
 	l.t.Helper()
+	l.host(from)
+	if _, err := netip.ParseAddr(to); err != nil && l.topology.Member(to) == nil {
+		l.t.Fatalf("the lab has no node %q%s", to, l.topology.LikeNode(to))
+	}
 	step := PingStep{From: from, To: to}
 	reason, err := step.take(context.Background(), l.topology)
 	if err != nil || reason != "" {

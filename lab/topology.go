@@ -38,7 +38,8 @@ type Member struct {
 
 // Cable is a link.
 type Cable struct {
-	Link   // with the values of the defaults
+	Link                  // with the values of the defaults
+	said   document.Where // the link's own keys, without the defaults'
 	Ends   [2]*End
 	Leaves [2]*api.ImpairmentSpec // what becomes of frames that leave by an end; nil: nothing
 }
@@ -139,14 +140,20 @@ var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$`)
 
 const nameRule = "use 1 to 32 of A-Z a-z 0-9 . _ -, the first a letter or digit"
 
+// labForm is that of a lab's name. It has no dot: behind the first one in the name
+// of a switch comes the node.
+var labForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$`)
+
+const labRule = "use 1 to 32 of A-Z a-z 0-9 _ -, the first a letter or digit"
+
 func (b *builder) checkName() {
-	if !nameForm.MatchString(b.t.Name) {
+	if !labForm.MatchString(b.t.Name) {
 		at := b.spec.Of("name")
 		if !b.spec.Has("name") {
-			b.d.Reject(at, "the lab has no name, and %q, from the file's, cannot be one: say name, and %s", b.t.Name, nameRule)
+			b.d.Reject(at, "the lab has no name, and %q, from the file's, cannot be one: say name, and %s", b.t.Name, labRule)
 			return
 		}
-		b.d.Reject(at, "%q cannot name a lab: %s", b.t.Name, nameRule)
+		b.d.Reject(at, "%q cannot name a lab: %s", b.t.Name, labRule)
 	}
 }
 

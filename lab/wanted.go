@@ -63,8 +63,9 @@ func (c *Cable) isWire() bool { return c.Ends[0].Kind != Switch && c.Ends[1].Kin
 // port is a port that the lab wants: how it is made, and what holds of it.
 type port struct {
 	api.PortSpec
-	end *End // whose link it is
-	leg bool // one VLAN of it: see [Topology.legs]
+	end     *End // whose link it is
+	station *End // that hangs on it; nil: it is a patch
+	leg     bool // one VLAN of the station: see [Topology.legs]
 }
 
 func (p *port) fullName() string { return p.Switch + "/" + p.Name }
@@ -156,6 +157,9 @@ func (t *Topology) wirePort(station *End, number int) *port {
 	}}
 	p.Options = withDefaults(p.Options)
 	p.Description = station.String()
+	if down := station.Cable.Down; down != nil {
+		p.Down = *down
+	}
 	t.attach(p, station)
 	p.Impair = &api.ImpairmentsSpec{Egress: &api.ImpairmentSpec{Replace: true}, Ingress: station.leaving()}
 	return p
@@ -163,6 +167,7 @@ func (t *Topology) wirePort(station *End, number int) *port {
 
 // attach hangs a port on a station.
 func (t *Topology) attach(p *port, s *End) {
+	p.station = s
 	p.MTU = s.Cable.MTU
 	switch s.Kind {
 	case External:

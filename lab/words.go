@@ -51,10 +51,13 @@ func (c *Command) Decode(d *document.Document, n *document.Node) {
 	switch n.Kind {
 	case document.Scalar:
 		c.Args = []string{"sh", "-c", n.Text}
+		if strings.TrimSpace(n.Text) == "" {
+			d.Reject(n.Place, "the command is empty")
+		}
 	case document.Sequence:
 		c.Args = nil
 		d.Into(n, &c.Args)
-		if len(c.Args) == 0 {
+		if len(c.Args) == 0 || c.Args[0] == "" {
 			d.Reject(n.Place, "the command is empty")
 		}
 	case document.Null:

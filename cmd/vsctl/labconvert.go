@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -71,11 +70,11 @@ such as images, is named on standard error and left out.`,
 		Example: `  vsctl lab import clos.clab.yml >clos.yaml`,
 		Args:    words("FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			text, err := os.ReadFile(args[0])
+			path, text, err := readInput(args[0], "a topology of containerlab")
 			if err != nil {
-				return usage("%v", err)
+				return err
 			}
-			out, notes, err := lab.ImportContainerlab(args[0], text)
+			out, notes, err := lab.ImportContainerlab(path, text)
 			if err != nil {
 				return err
 			}

@@ -3,8 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -54,7 +56,7 @@ func (a *app) labShell() *cobra.Command {
 			}
 			// What the user's own file sets is kept, but for the prompt.
 			const rc = `[ ! -r ~/.bashrc ] || . ~/.bashrc; unset PROMPT_COMMAND; PS1=$VSWITCH_PROMPT`
-			file, err := promptFile(rc)
+			file, err := promptFile(args[0], rc)
 			if err != nil {
 				return labError(err)
 			}
@@ -63,9 +65,12 @@ func (a *app) labShell() *cobra.Command {
 	}
 }
 
-// promptFile makes a file that bash reads, in the folder of labs.
-func promptFile(text string) (string, error) {
-	path := lab.Dir + "/.bashrc"
+// promptFile makes a file that bash reads, in the folder of a lab.
+func promptFile(name, text string) (string, error) {
+	if _, err := lab.Running(name); err != nil {
+		return "", err
+	}
+	path := filepath.Join(lab.Dir, name, "bashrc")
 	err := os.WriteFile(path, []byte(text+"\n"), 0o644)
 	return path, err
 }
@@ -102,6 +107,9 @@ func become(name, node string, command, env []string) error {
 		return labError(err)
 	}
 	path, err := exec.LookPath(command[0])
+	if err != nil && errors.Is(err, fs.ErrPermission) {
+		return &exitWith{126, fmt.Sprintf("%s cannot be run", command[0])}
+	}
 	if err != nil {
 		return &exitWith{127, fmt.Sprintf("there is no program %s", command[0])}
 	}

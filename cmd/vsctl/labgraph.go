@@ -37,8 +37,10 @@ file's name.`,
 			if a.json {
 				format = "json"
 			}
-			if file != "" && !c.Flags().Changed("format") {
-				format = formatOf(file, format)
+			if file != "" && file != "-" && !c.Flags().Changed("format") && !a.json {
+				if format = formatOf(file); format == "" {
+					return usage("what %s shall be, its name does not say: give it one that ends with such as .svg, or say --format", file)
+				}
 			}
 			g, err := a.graph(c, args[0])
 			if err != nil {
@@ -66,14 +68,14 @@ file's name.`,
 	return c
 }
 
-// formatOf returns the format that a file's name ends with.
-func formatOf(file, otherwise string) string {
+// formatOf returns the format that a file's name ends with; "": it says none.
+func formatOf(file string) string {
 	for ending, format := range map[string]string{".svg": "svg", ".html": "html", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".json": "json", ".txt": "tree"} {
 		if strings.HasSuffix(file, ending) {
 			return format
 		}
 	}
-	return otherwise
+	return ""
 }
 
 // graph draws a lab that is up, or one of a file.

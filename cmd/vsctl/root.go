@@ -100,7 +100,11 @@ func (a *app) complain(err error, asJSON bool) {
 	var e *api.Error
 	switch {
 	case errors.Is(err, context.Canceled):
-		e = api.Errorf("interrupted", "interrupted: vsctl show tells whether it was done")
+		what, known := strings.CutSuffix(err.Error(), ": "+context.Canceled.Error())
+		if !known {
+			what = "interrupted: vsctl show tells whether it was done"
+		}
+		e = api.Errorf("interrupted", "%s", what)
 	case !errors.As(err, &e):
 		e = api.Errorf(api.Invalid, "%v", err)
 	}

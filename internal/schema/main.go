@@ -89,9 +89,13 @@ type generator struct{ reflector *jsonschema.Reflector }
 func (g *generator) special(t reflect.Type) *jsonschema.Schema {
 	if t.PkgPath() == "github.com/vswitch/vswitch/internal/document" && strings.HasPrefix(t.Name(), "Map[") {
 		value, _ := t.Elem().FieldByName("Value")
-		return mappingOf(g.of(value.Type))
+		return mappingOf(orNothing(g.of(value.Type)))
 	}
 	switch t {
+	case reflect.TypeFor[map[string]string]():
+		return mappingOf(scalar())
+	case reflect.TypeFor[[]string]():
+		return listOf(scalar())
 	case reflect.TypeFor[config.Word](), reflect.TypeFor[config.Placed]():
 		return scalar()
 	case reflect.TypeFor[config.Words]():
@@ -153,6 +157,11 @@ func text() *jsonschema.Schema { return &jsonschema.Schema{Type: "string"} }
 // scalar is a word, which may look like a number or a truth.
 func scalar() *jsonschema.Schema {
 	return anyOf(text(), &jsonschema.Schema{Type: "number"}, &jsonschema.Schema{Type: "boolean"})
+}
+
+// orNothing is what may be left empty, as in "h1:".
+func orNothing(s *jsonschema.Schema) *jsonschema.Schema {
+	return anyOf(s, &jsonschema.Schema{Type: "null"})
 }
 
 func words() *jsonschema.Schema   { return anyOf(text(), listOf(text())) }

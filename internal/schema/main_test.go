@@ -36,6 +36,7 @@ func TestSchemaHasTheKeys(t *testing.T) {
 		Properties           map[string]json.RawMessage
 		Items                json.RawMessage
 		AdditionalProperties json.RawMessage
+		AnyOf                []json.RawMessage
 		Description          string
 		Enum                 []string
 	}
@@ -46,7 +47,11 @@ func TestSchemaHasTheKeys(t *testing.T) {
 		return p
 	}
 	all := read(text).Properties
-	nodes := read(read(all["nodes"]).AdditionalProperties).Properties
+	node := read(read(all["nodes"]).AdditionalProperties)
+	if len(node.AnyOf) != 2 {
+		t.Fatalf("a node is one of %d, want 2: it may be left empty", len(node.AnyOf))
+	}
+	nodes := read(node.AnyOf[0]).Properties
 	links := read(read(all["links"]).Items).Properties
 	tests := read(read(all["tests"]).Items).Properties
 	for _, key := range []string{"kind", "ip", "gateway", "routes", "exec", "services", "pass_reserved", "memory", "device"} {

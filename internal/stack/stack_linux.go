@@ -7,23 +7,37 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 
+	"github.com/mdlayher/ethernet"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// SetSysctl gives a system setting a value. Its name is as sysctl(8) takes it:
-// with dots, or with slashes where an interface's name has dots.
-func SetSysctl(name, value string) error {
-	path := name
-	if !strings.Contains(name, "/") {
-		path = strings.ReplaceAll(name, ".", "/")
+// sysctlPath returns the file of a system setting. Its name is as sysctl(8) takes
+// it: where a dot comes first, dots part it and slashes stand for dots, as in
+// net.ipv4.conf.eth0/10.forwarding; and the other way round.
+func sysctlPath(name string) string {
+	if i := strings.IndexAny(name, "./"); i >= 0 && name[i] == '.' {
+		name = strings.NewReplacer(".", "/", "/", ".").Replace(name)
 	}
-	err := os.WriteFile(filepath.Join("/proc/sys", filepath.Clean("/"+path)), []byte(value), 0)
+	return filepath.Join("/proc/sys", filepath.Clean("/"+name))
+}
+
+// Sysctl returns the value of a system setting.
+func Sysctl(name string) (string, error) {
+	value, err := os.ReadFile(sysctlPath(name))
+	return strings.TrimSpace(string(value)), err
+}
+
+// SetSysctl gives a system setting a value.
+func SetSysctl(name, value string) error {
+	err := os.WriteFile(sysctlPath(name), []byte(value), 0)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("this kernel has no setting %s", name)
@@ -105,6 +119,58 @@ func SetUp(name string) error {
 	return nil
 }
 
+// RemoveAddress takes an address from an interface, if it has it.
+func RemoveAddress(ifname, prefix string) {
+	link, err := netlink.LinkByName(ifname)
+	if err != nil {
+		return
+	}
+	if addr, err := netlink.ParseAddr(prefix); err == nil {
+		_ = netlink.AddrDel(link, addr) // it may have gone
+	}
+}
+
+// ForgetNeighbours removes what is known of where some addresses live.
+func ForgetNeighbours(gone func(net.IP) bool) error {
+	all, err := netlink.NeighList(0, 0)
+	if err != nil {
+		return fmt.Errorf("list neighbours: %w", err)
+	}
+	for _, n := range all {
+		if gone(n.IP) && n.State&(netlink.NUD_PERMANENT|netlink.NUD_NOARP) == 0 {
+			_ = netlink.NeighDel(&n) // it may have gone
+		}
+	}
+	return nil
+}
+
+// Announce tells the neighbours on an interface that an IPv4 address lives there:
+// a gratuitous ARP request (RFC 5227, section 3).
+func Announce(ifname string, addr netip.Addr) error {
+	link, err := netlink.LinkByName(ifname)
+	if err != nil || !addr.Is4() {
+		return err
+	}
+	own := link.Attrs().HardwareAddr
+	ip := addr.As4()
+	arp := []byte{0, 1, 8, 0, 6, 4, 0, 1} // Ethernet, IPv4, a request
+	arp = append(append(append(append(arp, own...), ip[:]...), make([]byte, 6)...), ip[:]...)
+	frame := ethernet.Frame{Destination: ethernet.Broadcast, Source: own, EtherType: ethernet.EtherTypeARP, Payload: arp}
+	b, err := frame.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("announce %s: %w", addr, err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Sendto(fd, b, 0, &unix.SockaddrLinklayer{Ifindex: link.Attrs().Index}); err != nil {
+		return fmt.Errorf("announce %s: %w", addr, err)
+	}
+	return nil
+}
+
 // Route leads to a network.
 type Route struct {
 	To  string `json:"to"`            // 10.9.0.0/16, or default
@@ -122,6 +188,13 @@ func (r Route) Replace() error {
 		return fmt.Errorf("route %s: %w", r.To, err)
 	}
 	return nil
+}
+
+// Remove takes the route away, if it is there.
+func (r Route) Remove() {
+	if route, err := r.parse(); err == nil {
+		_ = netlink.RouteDel(route) // it may have gone, with its interface
+	}
 }
 
 func (r Route) parse() (*netlink.Route, error) {

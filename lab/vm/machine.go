@@ -115,7 +115,10 @@ func readable(file string) error {
 // the highest version.
 func (m *Machine) kernel() (string, error) {
 	if !strings.ContainsAny(m.Kernel, "*?[") {
-		return m.Kernel, readable(m.Kernel)
+		if err := readable(m.Kernel); err != nil {
+			return "", fmt.Errorf("%w: name a kernel, such as that of Debian's package linux-image-cloud-%s", err, runtime.GOARCH)
+		}
+		return m.Kernel, nil
 	}
 	files, err := filepath.Glob(m.Kernel)
 	if err != nil {
