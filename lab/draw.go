@@ -23,25 +23,21 @@ const (
 // SVG draws the graph as a picture that needs nothing else.
 func (g *Graph) SVG() string {
 	places := g.layout()
-	least, most := point{math.Inf(1), math.Inf(1)}, point{math.Inf(-1), math.Inf(-1)}
-	for name, p := range places {
-		w, h := g.node(name).width()/2, g.node(name).height()/2
-		least = point{min(least.x, p.x-w), min(least.y, p.y-h)}
-		most = point{max(most.x, p.x+w), max(most.y, p.y+h)}
-	}
+	room := g.bounds(places)
 	if len(places) == 0 {
-		least, most = point{}, point{}
+		room = box{}
 	}
 	const title = 30
-	shift := point{margin - least.x, margin + title - least.y}
-	width, height := most.x-least.x+2*margin, most.y-least.y+2*margin+title
-	var b strings.Builder
+	shift := point{margin - room.least.x, margin + title - room.least.y}
+	width, height := room.size().x+2*margin, room.size().y+2*margin+title
+	var b, words strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" width="%.0f" height="%.0f" font-family="sans-serif" font-size="13">`+"\n", width, height, width, height)
 	fmt.Fprintf(&b, `<title>%s</title><rect width="100%%" height="100%%" fill="#fff"/>`+"\n", html.EscapeString(g.Name))
 	fmt.Fprintf(&b, `<text x="20" y="30" font-size="18" font-weight="bold">%s</text>`+"\n", html.EscapeString(g.Name))
 	for i := range g.Edges {
-		g.drawLine(&b, i, places, shift)
+		g.drawLine(&b, &words, i, places, shift)
 	}
+	b.WriteString(words.String()) // over all lines
 	for i := range g.Nodes {
 		n := &g.Nodes[i]
 		n.draw(&b, places[n.Name].plus(shift))
@@ -82,8 +78,12 @@ func (n *Dot) draw(b *strings.Builder, p point) {
 	b.WriteString("</g>\n")
 }
 
-// drawLine draws a link: several between the same two are bowed apart.
-func (g *Graph) drawLine(b *strings.Builder, i int, places map[string]point, shift point) {
+// plainVLAN is the VLAN of a port that was told none, which is not worth saying.
+const plainVLAN = "access 1"
+
+// drawLine draws a link, and its words: several between the same two are bowed
+// apart.
+func (g *Graph) drawLine(b, words *strings.Builder, i int, places map[string]point, shift point) {
 	l := &g.Edges[i]
 	from, to := places[l.From].plus(shift), places[l.To].plus(shift)
 	way := to.minus(from)
@@ -104,10 +104,16 @@ func (g *Graph) drawLine(b *strings.Builder, i int, places map[string]point, shi
 	case l.Impair != "":
 		stroke = "#d98200"
 	}
-	fmt.Fprintf(b, `<g><title>%s</title><path d="M%.1f,%.1f Q%.1f,%.1f %.1f,%.1f" fill="none" stroke="%s" stroke-width="%.1f"%s/>`,
+	fmt.Fprintf(b, `<g><title>%s</title><path d="M%.1f,%.1f Q%.1f,%.1f %.1f,%.1f" fill="none" stroke="%s" stroke-width="%.1f"%s/></g>`+"\n",
 		html.EscapeString(l.From+":"+l.Ends[0]+" – "+l.To+":"+l.Ends[1]+" "+l.label()), from.x, from.y, bend.x, bend.y, to.x, to.y, stroke, thick, dash)
 	text := func(p point, size int, fill, s string) {
-		fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="middle" font-size="%d" fill="%s" stroke="#fff" stroke-width="3" paint-order="stroke">%s</text>`, p.x, p.y, size, fill, html.EscapeString(s))
+		fmt.Fprintf(words, `<text x="%.1f" y="%.1f" text-anchor="middle" font-size="%d" fill="%s" stroke="#fff" stroke-width="3" paint-order="stroke">%s</text>`+"\n", p.x, p.y, size, fill, html.EscapeString(s))
+	}
+	// Along a link that lies flat there is no room for all: names of ends stand
+	// above it, and what it carries below.
+	above, below := 0.0, 0.0
+	if math.Abs(unit.x) > 0.93 {
+		above, below = 8, 12
 	}
 	// Names of ends lie on the line, just outside the boxes. A port that is named
 	// after whom it leads to says nothing new.
@@ -116,24 +122,27 @@ func (g *Graph) drawLine(b *strings.Builder, i int, places map[string]point, shi
 			return
 		}
 		off := 12 + 3*float64(len(end))*math.Abs(way.x) + min(n.width()/2/max(math.Abs(way.x), 0.01), n.height()/2/max(math.Abs(way.y), 0.01))
-		text(from.plus(way.times(off)).plus(aside.times(0.6)).plus(point{0, 4}), 10, "#778", end)
+		text(from.plus(way.times(off)).plus(aside.times(0.6)).plus(point{0, 4 - above}), 10, "#778", end)
 	}
 	name(g.node(l.From), from, unit, l.Ends[0], l.To)
 	name(g.node(l.To), to, unit.times(-1), l.Ends[1], l.From)
-	var words []string
+	var carries []string
 	for _, w := range []string{l.VLAN, l.Impair} {
-		if w != "" {
-			words = append(words, w)
+		if w != "" && w != plainVLAN {
+			carries = append(carries, w)
 		}
 	}
-	for k, w := range words {
+	for k, w := range carries {
 		fill := "#336"
 		if w == l.Impair {
 			fill = "#b06000"
 		}
-		text(middle.plus(point{0, 13*float64(k) - 6.5*float64(len(words)-1) + 4}), 11, fill, w)
+		down := 13*float64(k) - 6.5*float64(len(carries)-1) + 4
+		if below > 0 {
+			down = 13*float64(k) + below
+		}
+		text(middle.plus(point{0, down}), 11, fill, w)
 	}
-	b.WriteString("</g>\n")
 }
 
 // bow is how far a link is bowed aside, and how far along it its words stand:
@@ -155,7 +164,7 @@ func (g *Graph) bow(i int) (aside, along float64) {
 	if n > 1 {
 		share = float64(which)/float64(n-1) - 0.5
 	}
-	aside, along = 24*share*float64(n-1), 0.5+0.3*share
+	aside, along = 34*share*float64(n-1), 0.5+0.3*share
 	if g.Edges[i].From > g.Edges[i].To {
 		aside, along = -aside, 1-along
 	}

@@ -23,14 +23,110 @@ const (
 	apart     = 190.0 // two nodes of the core
 	leafApart = 104.0 // two leaves of one node, on their arc
 	leafOut   = 165.0 // a leaf from its node, at least
+	leafWide  = 1.25  // so much farther beside it, as words are wide
 )
 
-// layout places the nodes of a graph. Those that only one other hangs on are
-// leaves, which fan out from it, away from the others; the rest, the core, find
-// their places by springs along the links, and by pushing each other off
+// layout places the nodes of a graph: each part that hangs together by itself, and
+// the parts side by side.
+func (g *Graph) layout() map[string]point {
+	places := make(map[string]point)
+	var parts []box
+	for _, part := range g.parts() {
+		own := part.layoutPart()
+		maps.Copy(places, own)
+		parts = append(parts, part.bounds(own))
+	}
+	for i, shift := range shelve(parts) {
+		for _, name := range parts[i].names {
+			places[name] = places[name].plus(shift)
+		}
+	}
+	return places
+}
+
+// parts returns what of a graph hangs together, in the order of the nodes.
+func (g *Graph) parts() (all []*Graph) {
+	near, partOf := g.neighbours(), make(map[string]*Graph)
+	for _, n := range g.Nodes {
+		if partOf[n.Name] != nil {
+			continue
+		}
+		part := new(Graph)
+		all = append(all, part)
+		partOf[n.Name] = part
+		for reached := []string{n.Name}; len(reached) > 0; reached = reached[1:] {
+			for _, other := range near[reached[0]] {
+				if partOf[other] == nil {
+					partOf[other] = part
+					reached = append(reached, other)
+				}
+			}
+		}
+	}
+	for _, n := range g.Nodes {
+		partOf[n.Name].Nodes = append(partOf[n.Name].Nodes, n)
+	}
+	for _, l := range g.Edges {
+		partOf[l.From].Edges = append(partOf[l.From].Edges, l)
+	}
+	return all
+}
+
+// box is the room that a part takes.
+type box struct {
+	names       []string
+	least, most point
+}
+
+func (b *box) size() point { return b.most.minus(b.least) }
+
+// bounds returns the room that a graph takes with its nodes at some places.
+func (g *Graph) bounds(places map[string]point) box {
+	b := box{least: point{math.Inf(1), math.Inf(1)}, most: point{math.Inf(-1), math.Inf(-1)}}
+	for i := range g.Nodes {
+		n := &g.Nodes[i]
+		p, w, h := places[n.Name], n.width()/2, n.height()/2
+		b.names = append(b.names, n.Name)
+		b.least = point{min(b.least.x, p.x-w), min(b.least.y, p.y-h)}
+		b.most = point{max(b.most.x, p.x+w), max(b.most.y, p.y+h)}
+	}
+	return b
+}
+
+// partApart is between two parts of a drawing.
+const partApart = 60.0
+
+// shelve returns by how much parts are to be shifted so that they stand in rows, in
+// a drawing that is wide rather than high.
+func shelve(parts []box) (shifts []point) {
+	area, widest := 0.0, 0.0
+	for i := range parts {
+		s := parts[i].size()
+		area += (s.x + partApart) * (s.y + partApart)
+		widest = max(widest, s.x)
+	}
+	wide := max(widest, math.Sqrt(area*1.8))
+	var corner point
+	high := 0.0
+	for i := range parts {
+		s := parts[i].size()
+		if corner.x > 0 && corner.x+s.x > wide {
+			corner = point{0, corner.y + high + partApart}
+			high = 0
+		}
+		shifts = append(shifts, corner.minus(parts[i].least))
+		corner.x += s.x + partApart
+		high = max(high, s.y)
+	}
+	return shifts
+}
+
+// layoutPart places the nodes of what hangs together. Those that only one other
+// hangs on are leaves, which fan out from it, away from the others; the rest, the
+// core, find their places by springs along the links, and by pushing each other off
 // (Fruchterman and Reingold, "Graph drawing by force-directed placement", 1991).
 // The same graph always looks the same.
-func (g *Graph) layout() map[string]point {
+func (g *Graph) layoutPart() map[string]point {
 	near := g.neighbours()
 	leafOf := make(map[string]string)
 	for _, n := range g.Nodes {
@@ -50,7 +146,7 @@ func (g *Graph) layout() map[string]point {
 	places := spring(core, near, leaves)
 	lay(places)
 	for _, name := range core {
-		fan(name, near, leaves[name], places)
+		g.fan(name, near, leaves[name], places)
 	}
 	return places
 }
@@ -133,7 +229,7 @@ func lay(places map[string]point) {
 
 // fan places the leaves of a node around it, in the gaps that its links to others
 // leave, the widest first.
-func fan(name string, near map[string][]string, leaves []string, places map[string]point) {
+func (g *Graph) fan(name string, near map[string][]string, leaves []string, places map[string]point) {
 	var taken []float64 // angles of links to others
 	for _, other := range near[name] {
 		if !slices.Contains(leaves, other) {
@@ -166,14 +262,27 @@ func fan(name string, near map[string][]string, leaves []string, places map[stri
 		widest.leaves = append(widest.leaves, leaf)
 	}
 	r := radius(len(leaves) + len(taken))
-	for _, g := range gaps {
+	for _, gap := range gaps {
 		// A few stand close together in the middle of a gap.
-		between := min(share(g.width, len(g.leaves)-1), leafApart/r)
-		first := g.from + g.width/2 - between*float64(len(g.leaves)-1)/2
-		for i, leaf := range g.leaves {
-			places[leaf] = places[name].plus(at(first+between*float64(i), r))
+		between := min(share(gap.width, len(gap.leaves)-1), leafApart/r)
+		first := gap.from + gap.width/2 - between*float64(len(gap.leaves)-1)/2
+		for i, leaf := range gap.leaves {
+			far := r * (1 + 0.3*float64(g.between(name, leaf)-1)) // words of each need their room
+			out := at(first+between*float64(i), far)
+			out.x *= leafWide
+			places[leaf] = places[name].plus(out)
 		}
 	}
+}
+
+// between counts the links between two nodes.
+func (g *Graph) between(a, b string) (n int) {
+	for _, l := range g.Edges {
+		if l.From == a && l.To == b || l.From == b && l.To == a {
+			n++
+		}
+	}
+	return n
 }
 
 // share is how much of a gap one more leaf would have to either side.
