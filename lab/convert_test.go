@@ -33,6 +33,25 @@ links:
 	if _, err := Read("clos.yaml", []byte(out)); err != nil {
 		t.Errorf("what was imported is wrong:\n%v", err)
 	}
+	out, notes, err = ImportContainerlab("f", []byte(`
+prefix: ""
+topology:
+  defaults: {kind: linux, env: {A: 1, B: 2}, sysctls: {net.ipv4.ip_forward: 1}}
+  nodes: {a: {env: {B: 3}}, b: {}}
+  links:
+    - endpoints: [{node: a, interface: eth1}, {node: b, interface: eth1}]
+      labels: {x: y}
+    - endpoints: ["a:eth2", "host:a-eth2"]
+`))
+	want = `nodes:
+  a: {env: {A: "1", B: "3"}, sysctls: {net.ipv4.ip_forward: "1"}}
+  b: {env: {A: "1", B: "2"}, sysctls: {net.ipv4.ip_forward: "1"}}
+links:
+  - endpoints: ["a:eth1", "b:eth1"]
+`
+	if err != nil || out != want || !reflect.DeepEqual(notes, []string{"labels", "links to host", "prefix"}) {
+		t.Errorf("got, leaving out %v, %v:\n%s\nwant:\n%s", notes, err, out, want)
+	}
 	for text, want := range map[string]string{
 		"name: x\ntopology: {nodes: {a: {kind: ceos}}}": `a node of kind "ceos" cannot be had`,
 		"nodes: {a: {}}": "unknown key",
@@ -118,5 +137,40 @@ func TestLayoutKeepsNodesApart(t *testing.T) {
 		if again := topology.Graph().SVG(); again != g.SVG() {
 			t.Errorf("%s: the same lab is drawn twice otherwise", name)
 		}
+	}
+}
+
+// TestExportHasTheTests holds that what is exported means the same, tests as well.
+func TestExportHasTheTests(t *testing.T) {
+	const text = `
+nodes: {h1: {ip: 10.0.0.1/24}, h2: {ip: 10.0.0.2/24}}
+links: [{endpoints: ["h1:eth0", "h2:eth0"]}]
+tests:
+  - ping: {from: h1, to: h2, expect: fail, within: 2s}
+  - exec: {node: h1, command: "echo \"a: b\" | grep {", exit: 1, output: "a: [b]"}
+  - exec: {node: h1, command: [echo, "1"], within: 1m30s}
+  - down: [h1:eth0, "h2:eth0"]
+  - up: h1:eth0
+  - impair: {link: h1:eth0, impair: {delay: 5ms, loss: 1%, in_order: true}}
+  - impair: {link: h1:eth0, impair: {"h2:eth0": {rate: 1mbit}, "h1:eth0": {duplicate: 2%}}}
+  - impair: {link: h1:eth0, impair: none}
+`
+	steps := func(name, text string) (all []string) {
+		topology, err := Read(name, []byte(text))
+		if err != nil {
+			t.Fatalf("%v\nin\n%s", err, text)
+		}
+		for i := range topology.Tests {
+			all = append(all, topology.Tests[i].yaml())
+		}
+		return all
+	}
+	topology, err := Read("x.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &Overview{Links: []LinkOverview{{}}}
+	if got, want := steps("exported.yaml", Export(topology, o)), steps("x.yaml", text); !reflect.DeepEqual(got, want) || len(got) != 8 {
+		t.Errorf("exported are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }

@@ -29,6 +29,12 @@ func Export(t *Topology, o *Overview) string {
 	for i, c := range t.Cables {
 		fmt.Fprintf(&b, "  - %s\n", strings.Join(c.words(o.Links[i]), "\n    "))
 	}
+	if len(t.Tests) > 0 {
+		b.WriteString("tests:\n")
+	}
+	for i := range t.Tests {
+		fmt.Fprintf(&b, "  - %s\n", t.Tests[i].yaml())
+	}
 	return b.String()
 }
 
