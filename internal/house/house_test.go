@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"lab/guest":    {"internal/initramfs", "internal/stack"},
 
 	"config": {"api", "internal/document"},
+	"store":  {},
 
 	"control/controltest": {"control", "api", "switch", "port/porttest", "port", "fdb", "vlan", "frame"},
 	"control":             {"config", "api", "switch", "port", "fdb", "vlan", "frame", "impair", "internal/document", "internal/natural", "internal/terms", "internal/ucred"},

@@ -1,0 +1,15 @@
+// Package store keeps a document on disk so that it outlives everything: a change
+// is there before it is answered, and after a crash at any point the document is as
+// it was before the change, or as it is after it.
+//
+// The document is JSON, and a change replaces parts of it. A folder holds
+//
+//	config.json   the document as it was once, of generation N
+//	journal.N     the changes since, a line each
+//	last.json     the document of generation N-1
+//	journal.N-1   the changes that lead from there to config.json
+//
+// So the document can be had even where config.json is damaged. When a journal has
+// grown long, the document is written anew: into another file, which takes the old
+// one's place when it is whole.
+package store
