@@ -37,8 +37,7 @@ func (s *Shown) Tree() document.Tree {
 	doc := document.Tree{{Key: "version", Value: Version}}
 	var profiles, switches document.Tree
 	for _, p := range s.Profiles {
-		t := vlanTree(&p.VLAN)
-		profiles.Add(p.Name, append(t, optionTree(&p.Options)...))
+		profiles.Add(p.Name, ProfileTree(&p.VLAN, &p.Options))
 	}
 	for i := range s.Switches {
 		switches.Add(s.Switches[i].Name, s.Switches[i].tree())
@@ -48,7 +47,16 @@ func (s *Shown) Tree() document.Tree {
 	return doc
 }
 
-func (s *ShownSwitch) tree() (t document.Tree) {
+// ProfileTree returns what a document says of a profile.
+func ProfileTree(v *api.VLAN, o *api.Options) document.Tree {
+	return append(vlanTree(v), optionTree(o)...)
+}
+
+// SettingKeys are those of a switch's own settings.
+var SettingKeys = []string{"ageing", "fdb_size", "bpdu", "pass_reserved"}
+
+// SettingsTree returns what a document says of a switch's own settings.
+func SettingsTree(s api.Switch) (t document.Tree) {
 	if s.AgeingSeconds != 300 {
 		t.Add("ageing", strconv.FormatFloat(s.AgeingSeconds, 'f', -1, 64)+"s")
 	}
@@ -61,9 +69,14 @@ func (s *ShownSwitch) tree() (t document.Tree) {
 	if s.PassReserved != "none" {
 		t.Add("pass_reserved", s.PassReserved)
 	}
+	return t
+}
+
+func (s *ShownSwitch) tree() document.Tree {
+	t := SettingsTree(s.Switch)
 	var ports document.Tree
 	for i := range s.Ports {
-		ports.Add(s.Ports[i].Name, portTree(&s.Ports[i]))
+		ports.Add(s.Ports[i].Name, PortTree(s.Ports[i]))
 	}
 	t.Say("ports", ports)
 	var entries []any
@@ -82,7 +95,8 @@ func (s *ShownSwitch) tree() (t document.Tree) {
 	return t
 }
 
-func portTree(p *api.Port) (t document.Tree) {
+// PortTree returns what a document says of a port.
+func PortTree(p api.Port) (t document.Tree) {
 	switch p.Kind {
 	case api.KindVeth:
 		if p.Netns == "" && p.Container == "" {

@@ -22,6 +22,8 @@ type answer struct {
 	status int    // 0: 200
 	body   any    // nil: none. list and byName are put into bytes piece by piece
 	about  string // what a request was about whose path does not tell, for the log
+
+	changed []thing // that is to be kept
 }
 
 // list is a JSON array of what is yielded, which nobody has to hold at once.

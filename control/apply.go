@@ -84,14 +84,21 @@ func (s *Server) setConfig(ctx context.Context, r *http.Request, body []byte) (a
 	if result.Diff, err = difference(have, want); err != nil {
 		return answer{}, err
 	}
-	all := s.steps(have, want)
+	all := s.steps(have, want, func(ctx context.Context, cfg vswitch.PortConfig) error {
+		_, err := s.engine.AddPort(ctx, cfg)
+		return err
+	})
 	for _, step := range all {
 		result.Changes = append(result.Changes, step.what)
 	}
 	if !spec.DryRun {
 		err = do(ctx, all)
 	}
-	return answer{body: result, about: fmt.Sprintf("%d changes", len(all))}, err
+	a := answer{body: result, about: fmt.Sprintf("%d changes", len(all))}
+	if !spec.DryRun && len(all) > 0 {
+		a.changed = []thing{thingAll{}}
+	}
+	return a, err
 }
 
 // adopt has ports keep what the document leaves open: the names of their far ends.
@@ -159,9 +166,12 @@ func do(ctx context.Context, all []step) error {
 	return nil
 }
 
+// adder makes a port.
+type adder func(context.Context, vswitch.PortConfig) error
+
 // steps finds what has to be done so that one configuration becomes another: what
 // goes, goes first, so that its names, devices and namespaces are free.
-func (s *Server) steps(have, want *model) (all []step) {
+func (s *Server) steps(have, want *model, add adder) (all []step) {
 	gone := make(map[port.PeerName]bool) // ports, with the far ends of patches
 	for _, name := range natural.Sorted(maps.Keys(have.switches)) {
 		all = append(all, s.removeEntries(name, have, want)...)
@@ -181,7 +191,7 @@ func (s *Server) steps(have, want *model) (all []step) {
 	made := make(map[port.PeerName]bool)
 	for _, name := range natural.Sorted(maps.Keys(want.switches)) {
 		for _, p := range natural.Sorted(maps.Keys(want.switches[name].ports)) {
-			all = append(all, s.portSteps(port.PeerName{Switch: name, Port: p}, have, want, gone, made)...)
+			all = append(all, s.portSteps(port.PeerName{Switch: name, Port: p}, have, want, gone, made, add)...)
 		}
 	}
 	for _, name := range natural.Sorted(maps.Keys(want.switches)) {
@@ -267,7 +277,7 @@ func (s *Server) putPort(ctx context.Context, want vswitch.PortConfig) error {
 }
 
 // portSteps makes a port, or changes it. Of a patch, one end makes the other.
-func (s *Server) portSteps(id port.PeerName, have, want *model, gone, made map[port.PeerName]bool) []step {
+func (s *Server) portSteps(id port.PeerName, have, want *model, gone, made map[port.PeerName]bool, add adder) []step {
 	next, _ := want.port(id)
 	old, stands := have.port(id)
 	what := id.Switch + "/" + id.Port
@@ -287,7 +297,7 @@ func (s *Server) portSteps(id port.PeerName, have, want *model, gone, made map[p
 		made[next.Attach.Peer] = true
 	}
 	return []step{{"add port " + what,
-		func(ctx context.Context) error { _, err := s.engine.AddPort(ctx, own(next)); return err },
+		func(ctx context.Context) error { return add(ctx, own(next)) },
 		func(ctx context.Context) error { return s.engine.DeletePort(ctx, id.Switch, id.Port) }}}
 }
 

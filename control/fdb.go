@@ -115,7 +115,7 @@ func (s *Server) addFDB(ctx context.Context, r *http.Request, body []byte) (answ
 		e.Type = api.Filter
 	}
 	sw := orDefault(spec.Switch)
-	a := answer{status: http.StatusCreated, body: e, about: fmt.Sprintf("%s %s", sw, key)}
+	a := answer{status: http.StatusCreated, body: e, about: fmt.Sprintf("%s %s", sw, key), changed: []thing{thingEntry{sw, key}}}
 	return a, s.engine.AddFDB(ctx, sw, key.vlan, key.mac, spec.Port)
 }
 
@@ -144,7 +144,8 @@ func (s *Server) deleteFDB(ctx context.Context, r *http.Request, _ []byte) (answ
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{}, s.engine.DeleteFDB(ctx, r.PathValue("switch"), vid, mac)
+	sw := r.PathValue("switch")
+	return answer{changed: []thing{thingEntry{sw, entryKey{vid, mac}}}}, s.engine.DeleteFDB(ctx, sw, vid, mac)
 }
 
 func (s *Server) flushFDB(ctx context.Context, r *http.Request, body []byte) (answer, error) {

@@ -225,17 +225,7 @@ func (m *model) tree() document.Tree {
 func (sw *modelSwitch) shown(name string) config.ShownSwitch {
 	s := config.ShownSwitch{Switch: shownSettings(name, sw.settings)}
 	for _, p := range slices.SortedFunc(maps.Keys(sw.ports), natural.Compare) {
-		cfg := sw.ports[p]
-		info := vswitch.PortInfo{PortConfig: cfg}
-		info.Info.Device, info.Info.IfName = cfg.Attach.Device, cfg.Attach.IfName
-		if cfg.Down {
-			info.State = vswitch.Down
-		}
-		one := shownPort(info)
-		if one.MTU = cfg.Attach.MTU; one.MTU == usualMTU {
-			one.MTU = 0
-		}
-		s.Ports = append(s.Ports, one)
+		s.Ports = append(s.Ports, shownAsked(sw.ports[p]))
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(sw.entries), compareEntries) {
 		e := api.FDBEntry{VLAN: int(key.vlan), MAC: key.mac.String(), Port: sw.entries[key], Type: api.Static}
@@ -245,6 +235,20 @@ func (sw *modelSwitch) shown(name string) config.ShownSwitch {
 		s.Entries = append(s.Entries, e)
 	}
 	return s
+}
+
+// shownAsked returns a port as somebody asked for it.
+func shownAsked(cfg vswitch.PortConfig) api.Port {
+	info := vswitch.PortInfo{PortConfig: cfg}
+	info.Info.Device, info.Info.IfName = cfg.Attach.Device, cfg.Attach.IfName
+	if cfg.Down {
+		info.State = vswitch.Down
+	}
+	p := shownPort(info)
+	if p.MTU = cfg.Attach.MTU; p.MTU == usualMTU {
+		p.MTU = 0
+	}
+	return p
 }
 
 // usualMTU is that of a port that was told none.

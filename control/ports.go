@@ -47,7 +47,7 @@ func (s *Server) addPort(ctx context.Context, r *http.Request, body []byte) (ans
 	if err != nil {
 		return answer{}, err
 	}
-	a := answer{status: http.StatusCreated, about: cfg.Switch + "/" + cfg.Name}
+	a := answer{status: http.StatusCreated, about: cfg.Switch + "/" + cfg.Name, changed: []thing{thingPort{cfg.Switch, cfg.Name}}}
 	p, err := s.engine.AddPort(ctx, cfg)
 	if spec.MayExist && isCode(err, vswitch.Exists) {
 		// Of the names that may be taken, only this port's own may exist.
@@ -74,14 +74,15 @@ func (s *Server) setPort(ctx context.Context, r *http.Request, body []byte) (ans
 	p, err := s.engine.SetPort(ctx, r.PathValue("switch"), r.PathValue("port"), raise, func(cfg *vswitch.PortConfig) error {
 		return applyChange(cfg, change)
 	})
-	return answer{body: shownPort(p)}, err
+	return answer{body: shownPort(p), changed: []thing{thingPort{p.Switch, p.Name}}}, err
 }
 
 func (s *Server) deletePort(ctx context.Context, r *http.Request, _ []byte) (answer, error) {
 	if _, err := params(r); err != nil {
 		return answer{}, err
 	}
-	return answer{}, s.engine.DeletePort(ctx, r.PathValue("switch"), r.PathValue("port"))
+	sw, name := r.PathValue("switch"), r.PathValue("port")
+	return answer{changed: []thing{thingPort{sw, name}}}, s.engine.DeletePort(ctx, sw, name)
 }
 
 // portConfig reads what somebody wants a port to be.

@@ -58,7 +58,7 @@ func (s *Server) addProfile(ctx context.Context, r *http.Request, body []byte) (
 		return answer{}, err
 	}
 	want := vswitch.NewProfile(spec.Name)
-	a := answer{status: http.StatusCreated, about: "profile " + spec.Name}
+	a := answer{status: http.StatusCreated, about: "profile " + spec.Name, changed: []thing{thingProfile{spec.Name}}}
 	if err := vswitch.CheckName("profile", spec.Name); err != nil {
 		return answer{}, err
 	}
@@ -98,14 +98,15 @@ func (s *Server) setProfile(ctx context.Context, r *http.Request, body []byte) (
 		return answer{}, err
 	}
 	p, err := s.oneProfile(name)
-	return answer{body: p}, err
+	return answer{body: p, changed: []thing{thingProfile{name}}}, err
 }
 
 func (s *Server) deleteProfile(ctx context.Context, r *http.Request, _ []byte) (answer, error) {
 	if _, err := params(r); err != nil {
 		return answer{}, err
 	}
-	return answer{}, s.engine.DeleteProfile(ctx, r.PathValue("profile"))
+	name := r.PathValue("profile")
+	return answer{changed: []thing{thingProfile{name}}}, s.engine.DeleteProfile(ctx, name)
 }
 
 // applyProfile replaces what spec names.

@@ -127,7 +127,7 @@ func (s *Server) changed(r *http.Request, p *peer, h handler, body []byte) answe
 		s.configuring.RLock()
 		defer s.configuring.RUnlock()
 	}
-	a, err := h(ctx, r, body)
+	a, err := s.changeAndKeep(ctx, r, h, body)
 	log := s.cfg.Log.With("method", r.Method, "path", r.URL.Path,
 		"took", time.Since(start).Round(time.Microsecond), "uid", p.cred.Uid, "pid", p.cred.Pid)
 	if a.about != "" {
@@ -139,6 +139,24 @@ func (s *Server) changed(r *http.Request, p *peer, h handler, body []byte) answe
 	}
 	log.Info("changed")
 	return a
+}
+
+// changeAndKeep makes a change and keeps it: what cannot be kept is not begun.
+func (s *Server) changeAndKeep(ctx context.Context, r *http.Request, h handler, body []byte) (answer, error) {
+	room := usualRoom
+	if r.URL.Path == configPath {
+		room += 4 * len(body) // short keys are written out
+	}
+	release, err := s.keeper.reserve(room)
+	if err != nil {
+		return answer{}, err
+	}
+	defer release()
+	a, err := h(ctx, r, body)
+	if err == nil {
+		err = s.keep(a.changed...)
+	}
+	return a, err
 }
 
 // send writes the answer within its deadline.

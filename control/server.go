@@ -11,6 +11,7 @@ import (
 
 	"github.com/vswitch/vswitch/fdb"
 	"github.com/vswitch/vswitch/frame"
+	"github.com/vswitch/vswitch/store"
 	"github.com/vswitch/vswitch/vlan"
 
 	vswitch "github.com/vswitch/vswitch/switch"
@@ -37,6 +38,9 @@ type Engine interface {
 	Port(sw, name string) (vswitch.PortInfo, error)
 	Ports(sw string) ([]vswitch.PortInfo, error) // sorted; of all switches with ""
 
+	RestorePort(ctx context.Context, cfg vswitch.PortConfig) (why error, err error)
+
+	Entry(sw string, v vlan.ID, m frame.MAC) (vswitch.FDBEntry, error)
 	FDB(sw string) ([]vswitch.FDBEntry, error) // sorted
 	AddFDB(ctx context.Context, sw string, v vlan.ID, m frame.MAC, port string) error
 	DeleteFDB(ctx context.Context, sw string, v vlan.ID, m frame.MAC) error
@@ -50,6 +54,7 @@ type Engine interface {
 type Config struct {
 	Version string       // that GET /v1/version answers with
 	Log     *slog.Logger // of changes, and of who asked for them; nil: nowhere
+	Store   *store.Store // that keeps the configuration; nil: it is kept nowhere
 }
 
 // How long a client may take for each step of a request, and the daemon for
@@ -83,6 +88,8 @@ type Server struct {
 	// configuring is held by who changes the configuration as a whole; who
 	// changes one thing of it shares it.
 	configuring sync.RWMutex
+
+	keeper *keeper // nil: nothing is kept
 }
 
 // New returns a server of the engine.
@@ -90,7 +97,11 @@ func New(engine Engine, cfg Config) *Server {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Server{engine: engine, cfg: cfg, gate: newGate()}
+	s := &Server{engine: engine, cfg: cfg, gate: newGate()}
+	if cfg.Store != nil {
+		s.keeper = &keeper{store: cfg.Store}
+	}
+	return s
 }
 
 // Serve answers requests on l until ctx ends or accepting fails for good.

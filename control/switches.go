@@ -88,7 +88,7 @@ func (s *Server) addSwitch(ctx context.Context, r *http.Request, body []byte) (a
 	if err := vswitch.CheckName("switch", spec.Name); err != nil {
 		return answer{}, err
 	}
-	a := answer{status: http.StatusCreated, about: spec.Name}
+	a := answer{status: http.StatusCreated, about: spec.Name, changed: []thing{thingSwitch{spec.Name}}}
 	want := vswitch.DefaultSettings()
 	if err := applySettings(&want, spec); err != nil {
 		return a, err
@@ -128,14 +128,15 @@ func (s *Server) setSwitch(ctx context.Context, r *http.Request, body []byte) (a
 		return answer{}, err
 	}
 	sw, err := s.oneSwitch(name)
-	return answer{body: sw}, err
+	return answer{body: sw, changed: []thing{thingSwitch{name}}}, err
 }
 
 func (s *Server) deleteSwitch(ctx context.Context, r *http.Request, _ []byte) (answer, error) {
 	if _, err := params(r); err != nil {
 		return answer{}, err
 	}
-	return answer{}, s.engine.DeleteSwitch(ctx, r.PathValue("switch"))
+	name := r.PathValue("switch")
+	return answer{changed: []thing{thingSwitch{name}}}, s.engine.DeleteSwitch(ctx, name)
 }
 
 func bpdu(drop bool) string {

@@ -69,6 +69,14 @@ func (d *Daemon) Launch(flags ...string) *Process {
 	return p
 }
 
+// Forget removes what the daemon keeps of its configuration; it does not run.
+func (d *Daemon) Forget() {
+	d.h.t.Helper()
+	if err := os.RemoveAll(d.StateDir); err != nil {
+		d.h.t.Fatal(err)
+	}
+}
+
 // Second returns another instance, with a socket and a state of its own, that
 // is not started yet.
 func (h *Host) Second(name string) *Daemon {

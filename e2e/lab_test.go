@@ -232,8 +232,14 @@ func TestLabAfterTheDaemonWasKilled(t *testing.T) {
 	h := NewHost(t)
 	h.VS("lab", "up", h.lab(office))
 	h.Kill9()
-	h.VS("lab", "down", "office")
+	if out := h.VS("lab", "down", "office"); !strings.Contains(out, "when it runs again") {
+		t.Errorf("without its daemon, lab down says %q", out)
+	}
 	h.Start() // sweeps what the killed one has left
+	h.VS("lab", "down", "office")
+	if left := h.VS("switch", "list"); strings.Contains(left, "office") {
+		t.Errorf("the daemon still has:\n%s", left)
+	}
 	h.noLabs()
 }
 

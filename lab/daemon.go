@@ -31,6 +31,9 @@ func oursPath(socket string) string { return filepath.Join(Dir, hashed(".d", soc
 // logPath is where such a daemon writes.
 func logPath(socket string) string { return filepath.Join(Dir, hashed(".d", socket)+".log") }
 
+// statePath is where such a daemon keeps its configuration.
+func statePath(socket string) string { return filepath.Join(Dir, hashed(".d", socket)+".state") }
+
 // readOurs returns the daemon at a socket that a lab has started, whether it lives
 // or not.
 func readOurs(socket string) (o ours, ok bool) {
@@ -98,7 +101,7 @@ func (m *Manager) startDaemon(ctx context.Context) error {
 		return err
 	}
 	defer logs.Close()
-	cmd := exec.Command(m.cfg.Daemon, "--socket", socket)
+	cmd := exec.Command(m.cfg.Daemon, "--socket", socket, "--state-dir", statePath(socket))
 	cmd.Stderr = logs
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C is not for it
 	if err := cmd.Start(); err != nil {
@@ -167,7 +170,7 @@ func (m *Manager) endDaemon(ctx context.Context) error {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	return errors.Join(removeIfThere(oursPath(o.Socket)), removeIfThere(logPath(o.Socket)))
+	return errors.Join(os.RemoveAll(statePath(o.Socket)), removeIfThere(oursPath(o.Socket)), removeIfThere(logPath(o.Socket)))
 }
 
 // began returns when a process began, in ticks since the machine did; "" where

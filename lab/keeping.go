@@ -13,6 +13,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/vswitch/vswitch/api"
 )
 
 // keeping returns what has to be done so that the programs of a lab run: before
@@ -68,14 +70,16 @@ func count(n int, what string) string {
 }
 
 // rewired reports whether a port that a virtual machine hangs on is made anew, or
-// has gone, as after the daemon was killed: QEMU holds what is no port any more.
+// has gone or was made anew by the daemon, as after that was killed: QEMU holds what
+// is no port any more.
 func (w *world) rewired(t *Topology, m *Member, anew anew) bool {
 	if m.Kind != VM {
 		return false
 	}
 	for _, p := range t.ports() {
 		if p.station != nil && p.station.Member == m {
-			if _, stands := w.ports[p.fullName()]; !stands || anew.ports[p.fullName()] {
+			have, stands := w.ports[p.fullName()]
+			if !stands || have.State == api.StateLost || anew.ports[p.fullName()] {
 				return true
 			}
 		}

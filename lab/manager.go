@@ -230,44 +230,54 @@ func (m *Manager) tell(p Progress) {
 	}
 }
 
+// Downed says what a Down has found.
+type Downed struct {
+	Found bool // that anything was there
+	// Asleep is the socket of a daemon of somebody else that does not run: it has
+	// the lab's switches when it runs again, and another Down removes them then.
+	Asleep string
+}
+
 // Down takes a lab away, with all that bears its name or mark, whatever became of
-// who built it. One that is not there is fine: found says whether anything was.
-func (m *Manager) Down(ctx context.Context, lab string) (found bool, err error) {
+// who built it. One that is not there is fine.
+func (m *Manager) Down(ctx context.Context, lab string) (d Downed, err error) {
 	if !labForm.MatchString(lab) {
-		return false, refused("%q cannot name a lab: %s", lab, labRule)
+		return d, refused("%q cannot name a lab: %s", lab, labRule)
 	}
 	unlock, err := lock(lab)
 	if err != nil {
-		return false, err
+		return d, err
 	}
 	defer unlock()
 	s, err := loadState(lab)
-	if found = err == nil; found {
+	if d.Found = err == nil; d.Found {
 		m.use(s)
 	}
 	nodes, err := namespaces(lab)
 	if err != nil {
-		return found, err
+		return d, err
 	}
 	errs := []error{m.stopKeeper(ctx, lab), endProcesses(ctx, lab, nodes, true)}
 	switches, err := m.removeSwitches(ctx, lab)
-	errs = append(errs, err)
+	if _, own := readOurs(m.client.Socket()); noDaemon(err) && d.Found && !own {
+		d.Asleep = m.client.Socket()
+	}
+	if !noDaemon(err) {
+		errs = append(errs, err)
+	}
 	for i, node := range nodes {
 		m.tell(Progress{Kind: "namespaces", What: "remove node " + node, Done: i, Of: len(nodes)})
 		errs = append(errs, removeHosts(lab+"-"+node), removeNamespace(lab, node))
 	}
 	errs = append(errs, os.RemoveAll(folder(lab)), m.endDaemon(ctx))
 	m.tell(Progress{Done: 1, Of: 1})
-	return found || len(nodes) > 0 || switches > 0, errors.Join(errs...)
+	d.Found = d.Found || len(nodes) > 0 || switches > 0
+	return d, errors.Join(errs...)
 }
 
-// removeSwitches removes the lab's switches with all their ports. Without a
-// daemon there are none.
+// removeSwitches removes the lab's switches with all their ports.
 func (m *Manager) removeSwitches(ctx context.Context, lab string) (n int, err error) {
 	all, err := m.client.Switches(ctx)
-	if noDaemon(err) {
-		return 0, nil
-	}
 	if err != nil {
 		return 0, err
 	}

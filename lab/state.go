@@ -99,7 +99,7 @@ func noted() (names []string, err error) {
 		return nil, nil
 	}
 	for _, e := range entries {
-		if e.IsDir() {
+		if e.IsDir() && labForm.MatchString(e.Name()) {
 			names = append(names, e.Name())
 		}
 	}

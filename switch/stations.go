@@ -45,6 +45,19 @@ func (e *Engine) FDB(name string) ([]FDBEntry, error) {
 	return entries, nil
 }
 
+// Entry returns one entry.
+func (e *Engine) Entry(name string, v vlan.ID, m frame.MAC) (FDBEntry, error) {
+	all, err := e.FDB(name)
+	if err != nil {
+		return FDBEntry{}, err
+	}
+	i := slices.IndexFunc(all, func(en FDBEntry) bool { return en.VLAN == v && en.MAC == m })
+	if i < 0 {
+		return FDBEntry{}, errorf(NotFound, "no entry of %s in VLAN %d", m, v)
+	}
+	return all[i], nil
+}
+
 // AddFDB makes a static entry, or a filter where port is empty. It takes the
 // place of a dynamic entry.
 func (e *Engine) AddFDB(ctx context.Context, swName string, v vlan.ID, m frame.MAC, port string) error {

@@ -258,14 +258,17 @@ func (a *app) takeDown(ctx context.Context, m *lab.Manager, name string) error {
 		}
 		name = t.Name
 	}
-	found, err := m.Down(ctx, name)
+	d, err := m.Down(ctx, name)
 	if err != nil {
 		return labError(err)
 	}
-	return a.print(map[string]any{"name": name, "found": found}, func(w io.Writer) error {
+	return a.print(map[string]any{"name": name, "found": d.Found}, func(w io.Writer) error {
 		done := "is down"
-		if !found {
+		switch {
+		case !d.Found:
 			done = "is not up: nothing of it is there"
+		case d.Asleep != "":
+			done = fmt.Sprintf("is down. No daemon answers at %s, which keeps its switches: when it runs again, lab down %s removes them", d.Asleep, name)
 		}
 		_, err := fmt.Fprintf(w, "%s: %s\n", name, done)
 		return err

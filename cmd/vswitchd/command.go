@@ -24,6 +24,7 @@ type options struct {
 	socket      string
 	socketGroup string
 	stateDir    string
+	config      string
 	logLevel    string
 	logFormat   string
 	workers     int
@@ -46,7 +47,8 @@ machines and devices, learns where stations live, and keeps VLANs apart.
 
 It runs in the foreground, logs to standard error, and is controlled with
 vsctl(8). SIGTERM and SIGINT end it; what it made is gone then, and what it
-took is as it was before.`,
+took is as it was before. The configuration is kept, and stands again when
+it starts.`,
 		Version:       version,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
@@ -85,7 +87,8 @@ took is as it was before.`,
 	f.SortFlags = false
 	f.StringVar(&o.socket, "socket", defaultSocket(), "path of the control socket (default also by $VSWITCH_SOCKET)")
 	f.StringVar(&o.socketGroup, "socket-group", "", "group that may use the control socket, beside root")
-	f.StringVar(&o.stateDir, "state-dir", "/var/lib/vswitchd", "folder for what must outlive the daemon")
+	f.StringVar(&o.stateDir, "state-dir", "", "folder in which the configuration is kept (default "+defaultStateDir+"; with another socket, a folder of its own in that)")
+	f.StringVar(&o.config, "config", "", "start with the configuration of this `FILE`, and keep no changes")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.IntVar(&o.workers, "workers", 0, "threads that move frames (0: the default, see docs/operations.md)")

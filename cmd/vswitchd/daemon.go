@@ -19,6 +19,7 @@ import (
 
 	"github.com/vswitch/vswitch/control"
 	"github.com/vswitch/vswitch/port"
+	"github.com/vswitch/vswitch/store"
 
 	vswitch "github.com/vswitch/vswitch/switch"
 )
@@ -33,8 +34,14 @@ func defaultSocket() string {
 	if path := os.Getenv("VSWITCH_SOCKET"); path != "" {
 		return path
 	}
-	return "/run/vswitchd/vswitchd.sock"
+	return standardSocket
 }
+
+// Where things are unless a flag says otherwise.
+const (
+	standardSocket  = "/run/vswitchd/vswitchd.sock"
+	defaultStateDir = "/var/lib/vswitchd"
+)
 
 // serve runs the switch until ctx ends.
 func serve(ctx context.Context, o options, log *slog.Logger) error {
@@ -65,10 +72,54 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	if err := engine.AddSwitch(ctx, firstSwitch, vswitch.DefaultSettings()); err != nil {
+	kept, err := openStore(o, log)
+	if err != nil {
 		return errors.Join(err, engine.Close(ctx), listener.Close())
 	}
-	return serveUntil(ctx, engine, listener, o, log)
+	server := control.New(engine, control.Config{Version: version, Log: log, Store: kept})
+	if err := restore(ctx, server, o); err != nil && ctx.Err() == nil { // who ends it meanwhile has it end as always
+		return errors.Join(err, engine.Close(ctx), listener.Close(), closeStore(kept))
+	}
+	return errors.Join(serveUntil(ctx, server, engine, listener, o, log), closeStore(kept))
+}
+
+// openStore opens what keeps the configuration; nil: nothing does, as it is that of
+// a file which people keep themselves.
+func openStore(o options, log *slog.Logger) (*store.Store, error) {
+	if o.config != "" {
+		return nil, nil
+	}
+	dir := o.stateDir
+	if dir == "" {
+		dir = defaultStateDir
+		if o.socket != standardSocket { // another daemon beside the usual one
+			instance, err := instanceOf(o.socket)
+			if err != nil {
+				return nil, err
+			}
+			dir = filepath.Join(dir, instance)
+		}
+	}
+	return store.Open(dir, func(what string) { log.Error(what) })
+}
+
+func closeStore(s *store.Store) error {
+	if s == nil {
+		return nil
+	}
+	return s.Close()
+}
+
+// restore makes the configuration stand that is kept, or that of a file.
+func restore(ctx context.Context, server *control.Server, o options) error {
+	if o.config == "" {
+		return server.Restore(ctx, firstSwitch)
+	}
+	text, err := os.ReadFile(o.config)
+	if err != nil {
+		return fmt.Errorf("--config: %w", err)
+	}
+	return server.RestoreFile(ctx, o.config, text)
 }
 
 // orRights says what would work where something is not permitted.
@@ -114,12 +165,12 @@ func instanceOf(socket string) (string, error) {
 	return hex.EncodeToString(sum[:6]), nil
 }
 
-func serveUntil(ctx context.Context, engine *vswitch.Engine, l net.Listener, o options, log *slog.Logger) error {
+func serveUntil(ctx context.Context, server *control.Server, engine *vswitch.Engine, l net.Listener, o options, log *slog.Logger) error {
 	served := make(chan error, 1)
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
 	go func() { // until serving ends
-		served <- control.New(engine, control.Config{Version: version, Log: log}).Serve(serving, l)
+		served <- server.Serve(serving, l)
 	}()
 	log.Info("vswitchd is ready", "socket", o.socket, "version", version)
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/vswitch/vswitch/frame"
 	"github.com/vswitch/vswitch/port"
 	"github.com/vswitch/vswitch/port/porttest"
+	"github.com/vswitch/vswitch/store"
 	"github.com/vswitch/vswitch/vlan"
 
 	vswitch "github.com/vswitch/vswitch/switch"
@@ -34,20 +35,27 @@ type Daemon struct {
 	Socket string
 
 	host   *host
+	kept   *store.Store // nil: nothing is kept
 	cancel context.CancelFunc
 	served chan error
 	close  func() error
 }
 
 // Start starts a daemon that listens at socket. log may be nil.
-func Start(socket string, log *slog.Logger) (*Daemon, error) {
+func Start(socket string, log *slog.Logger) (*Daemon, error) { return start(socket, log, nil) }
+
+// StartKept starts one that keeps its configuration, and closes what it is kept in
+// at its end.
+func StartKept(socket string, s *store.Store) (*Daemon, error) { return start(socket, nil, s) }
+
+func start(socket string, log *slog.Logger, kept *store.Store) (*Daemon, error) {
 	h := &host{events: make(chan port.Event), open: make(map[string]*attachment), nextIndex: 1}
 	engine, err := vswitch.NewEngine(vswitch.Config{Host: h, Log: log})
 	if err != nil {
 		return nil, err
 	}
-	err = engine.AddSwitch(context.Background(), api.DefaultSwitch, vswitch.DefaultSettings())
-	if err != nil {
+	server := control.New(engine, control.Config{Version: Version, Log: log, Store: kept})
+	if err := server.Restore(context.Background(), api.DefaultSwitch); err != nil {
 		return nil, errors.Join(err, engine.Close(context.Background()))
 	}
 	l, err := control.Listen(socket, "")
@@ -55,8 +63,7 @@ func Start(socket string, log *slog.Logger) (*Daemon, error) {
 		return nil, errors.Join(err, engine.Close(context.Background()))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	d := &Daemon{Engine: engine, Socket: socket, host: h, cancel: cancel, served: make(chan error, 1)}
-	server := control.New(engine, control.Config{Version: Version, Log: log})
+	d := &Daemon{Engine: engine, Socket: socket, host: h, kept: kept, cancel: cancel, served: make(chan error, 1)}
 	go func() { d.served <- server.Serve(ctx, l) }() // until Close
 	d.close = sync.OnceValue(d.end)
 	return d, nil
@@ -67,7 +74,11 @@ func (d *Daemon) Close() error { return d.close() }
 
 func (d *Daemon) end() error {
 	d.cancel()
-	return errors.Join(<-d.served, d.Engine.Close(context.Background()))
+	err := errors.Join(<-d.served, d.Engine.Close(context.Background()))
+	if d.kept != nil {
+		err = errors.Join(err, d.kept.Close())
+	}
+	return err
 }
 
 // patience is how long something may take that takes no time.

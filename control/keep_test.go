@@ -1,0 +1,218 @@
+package control_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vswitch/vswitch/control/controltest"
+	"github.com/vswitch/vswitch/store"
+)
+
+// startKept starts a daemon that keeps its configuration in dir.
+func startKept(t testing.TB, dir string) *controltest.Daemon {
+	t.Helper()
+	s, err := store.Open(dir, func(what string) { t.Error(what) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := controltest.StartKept(filepath.Join(t.TempDir(), "s"), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Errorf("end the daemon: %v", err)
+		}
+	})
+	return d
+}
+
+// restarted ends a daemon and starts the next one.
+func restarted(t testing.TB, d *controltest.Daemon, dir string) *controltest.Daemon {
+	t.Helper()
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return startKept(t, dir)
+}
+
+// TestEachChangeIsKept makes one of each kind, and after each a restart has the
+// same configuration.
+func TestEachChangeIsKept(t *testing.T) {
+	dir := t.TempDir()
+	d := startKept(t, dir)
+	if got := configOf(t, d); got != "version: 1\nswitches:\n  sw0: {}\n" {
+		t.Fatalf("a new one has\n%s", got)
+	}
+	for _, c := range []struct{ method, path, body string }{
+		{"POST", "/v1/ports", vethP1},
+		{"POST", "/v1/ports", trunk},
+		{"POST", "/v1/ports", tunnel},
+		{"POST", "/v1/switches", `{"name":"lab","ageing_seconds":60,"pass_reserved":"lldp"}`},
+		{"PATCH", "/v1/switches/lab", `{"bpdu":"drop","ageing_seconds":300}`},
+		{"POST", "/v1/profiles", `{"name":"office","vlan":{"access":30},"options":{"isolated":true}}`},
+		{"POST", "/v1/ports", `{"name":"up","kind":"patch","peer":"lab/up","vlan":{"trunk":"all"}}`},
+		{"PATCH", "/v1/ports/lab/up", `{"vlan":{"access":7},"description":"the far end"}`},
+		{"PATCH", "/v1/ports/sw0/p1", `{"profile":"office","down":true}`},
+		{"PATCH", "/v1/profiles/office", `{"vlan":{"access":31}}`},
+		{"PATCH", "/v1/ports/sw0/t1", `{"impair":{"egress":{"delay_seconds":0.02}},"options":{"sticky":true}}`},
+		{"POST", "/v1/fdb", `{"vlan":5,"mac":"02:00:00:00:00:05","port":"t1"}`},
+		{"POST", "/v1/fdb", `{"vlan":5,"mac":"02:00:00:00:00:06","drop":true}`},
+		{"DELETE", "/v1/fdb/sw0/5/02:00:00:00:00:06", ""},
+		{"DELETE", "/v1/ports/sw0/q1", ""},
+		{"DELETE", "/v1/ports/sw0/t1", ""}, // and its entry
+		{"PATCH", "/v1/ports/sw0/p1", `{"profile":"","down":false}`},
+		{"DELETE", "/v1/profiles/office", ""},
+		{"POST", "/v1/config", `{"text":"switches: {sw0: {ports: {a: {tap: true, ifname: a}}, fdb: [{vlan: 1, mac: 02:00:00:00:00:01, port: a}]}, lab: {ports: {up: {patch: sw0/up, access: 2}}}}"}`},
+		{"DELETE", "/v1/ports/lab/up", ""}, // and its far end
+		{"DELETE", "/v1/switches/lab", ""},
+		{"DELETE", "/v1/switches/sw0", ""},
+	} {
+		resp, text := ask(t, d, c.method, c.path, c.body)
+		if resp.StatusCode >= 300 {
+			t.Fatalf("%s %s %s: %s %s", c.method, c.path, c.body, resp.Status, text)
+		}
+		want := configOf(t, d)
+		d = restarted(t, d, dir)
+		if got := configOf(t, d); got != want {
+			t.Fatalf("after %s %s %s a restart has\n%s\nwant\n%s", c.method, c.path, c.body, got, want)
+		}
+	}
+	if got := configOf(t, d); got != "version: 1\nswitches: {}\n" {
+		t.Errorf("at the end there is\n%s", got)
+	}
+}
+
+// TestRestoreOfWhatIsAbsent has a port stand that hangs on nothing, lost, and the
+// others as they were.
+func TestRestoreOfWhatIsAbsent(t *testing.T) {
+	dir := t.TempDir()
+	d := startKept(t, dir)
+	for _, body := range []string{vethP1, `{"name":"p2","kind":"veth","netns":"later","vlan":{"access":10}}`} {
+		if resp, text := ask(t, d, "POST", "/v1/ports", body); resp.StatusCode != http.StatusCreated {
+			t.Fatal(text)
+		}
+	}
+	want := configOf(t, d)
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// What was there is gone meanwhile.
+	files, err := filepath.Glob(filepath.Join(dir, "journal.*"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("journals: %v, %v", files, err)
+	}
+	s, err := store.Open(dir, func(string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Commit(store.Change{Path: []string{"switches", "sw0", "ports", "p2", "netns"}, Value: controltest.Absent}); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	d = startKept(t, dir)
+	if got := configOf(t, d); got != strings.Replace(want, "later", controltest.Absent, 1) {
+		t.Errorf("restored is\n%s", got)
+	}
+	_, text := ask(t, d, "GET", "/v1/ports/sw0/p2", "")
+	if !strings.Contains(text, `"state":"lost"`) || !strings.Contains(text, controltest.Absent) {
+		t.Errorf("the port that hangs on nothing is %s", text)
+	}
+	if _, text := ask(t, d, "GET", "/v1/ports/sw0/p1", ""); !strings.Contains(text, `"state":"up"`) {
+		t.Errorf("the other is %s", text)
+	}
+}
+
+// TestWhatCannotBeKeptIsRefused fills the disk: changes that have room yet are made
+// and kept, and from then on nothing is done.
+func TestWhatCannotBeKeptIsRefused(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {
+		t.Skip("no tmpfs can be mounted here: ", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	d := startKept(t, dir)
+	if resp, text := ask(t, d, "POST", "/v1/ports", vethP1); resp.StatusCode != http.StatusCreated {
+		t.Fatal(text)
+	}
+	filler := filepath.Join(dir, "filler")
+	if err := os.WriteFile(filler, make([]byte, 1<<20), 0o600); err == nil {
+		t.Fatal("the disk is not full")
+	}
+	want, refused := configOf(t, d), ""
+	for i := 0; refused == "" && i < 2000; i++ {
+		resp, text := ask(t, d, "PATCH", "/v1/ports/sw0/p1", fmt.Sprintf(`{"description":"%0200d"}`, i))
+		if resp.StatusCode == http.StatusOK {
+			want = configOf(t, d)
+		} else {
+			refused = resp.Status + text
+		}
+	}
+	if !strings.HasPrefix(refused, "409") || !strings.Contains(refused, "nothing was changed, as it could not be kept") {
+		t.Fatalf("on a full disk: %q", refused)
+	}
+	for _, c := range []struct{ method, path, body string }{
+		{"POST", "/v1/ports", tunnel},
+		{"DELETE", "/v1/ports/sw0/p1", ""},
+		{"POST", "/v1/config", `{"text":"switches: {}"}`},
+	} {
+		if resp, text := ask(t, d, c.method, c.path, c.body); resp.StatusCode != http.StatusConflict {
+			t.Errorf("%s %s: %s %s", c.method, c.path, resp.Status, text)
+		}
+	}
+	if got := configOf(t, d); got != want {
+		t.Errorf("it has changed to\n%s", got)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	d = restarted(t, d, dir)
+	if got := configOf(t, d); got != want {
+		t.Errorf("after a restart there is\n%s\nwant\n%s", got, want)
+	}
+	if resp, text := ask(t, d, "DELETE", "/v1/ports/sw0/p1", ""); resp.StatusCode != http.StatusNoContent {
+		t.Errorf("with room again: %s", text)
+	}
+}
+
+// TestManyPortsStayLinear holds that what a change writes does not grow with what
+// stands.
+func TestManyPortsStayLinear(t *testing.T) {
+	dir := t.TempDir()
+	d := startKept(t, dir)
+	written := func() (n int64) {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if info, err := e.Info(); err == nil {
+				n += info.Size()
+			}
+		}
+		return n
+	}
+	const ports = 1100
+	for i := range ports {
+		if resp, text := ask(t, d, "POST", "/v1/ports", fmt.Sprintf(`{"name":"p%d","kind":"tap"}`, i)); resp.StatusCode != http.StatusCreated {
+			t.Fatal(text)
+		}
+	}
+	if n := written(); n > ports*1000 {
+		t.Errorf("%d ports have left %d octets", ports, n)
+	}
+	want := configOf(t, d)
+	d = restarted(t, d, dir)
+	if got := configOf(t, d); got != want {
+		t.Error("1,100 ports are others after a restart")
+	}
+}
