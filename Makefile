@@ -52,7 +52,7 @@ unit: ## go test -race ./...
 
 FRAMES = 'TestPortModes|TestLengths|TestReserved'
 
-fuzz: ## each fuzz target for a few seconds
+fuzz: ## each fuzz target for a moment
 	@scripts/fuzz
 
 # How often, and for how long each time: make bench ROUNDS=1 LENGTH=1s
