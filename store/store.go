@@ -56,18 +56,34 @@ func Open(dir string, tell func(string)) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{dir: dir, folder: folder, document: make(map[string]any)}
-	if err := unix.Flock(int(folder.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := s.lock(); err != nil {
 		folder.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%s is another vswitchd's: give each its own --state-dir", dir)
-		}
-		return nil, fmt.Errorf("lock %s: %w", dir, err)
+		return nil, err
 	}
 	if err := s.load(tell); err != nil {
 		folder.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// lockTime is how long the folder may still be that of a process that has just been
+// killed, and is being taken apart.
+const lockTime = 2 * time.Second
+
+// lock takes the folder for this process.
+func (s *Store) lock() error {
+	for deadline := time.Now().Add(lockTime); ; time.Sleep(5 * time.Millisecond) {
+		err := unix.Flock(int(s.folder.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, unix.EWOULDBLOCK):
+			return fmt.Errorf("lock %s: %w", s.dir, err)
+		case time.Now().After(deadline):
+			return fmt.Errorf("%s is another vswitchd's: give each its own --state-dir", s.dir)
+		}
+	}
 }
 
 // Document returns the document. The caller does not change it.

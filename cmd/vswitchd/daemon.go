@@ -100,7 +100,11 @@ func openStore(o options, log *slog.Logger) (*store.Store, error) {
 			dir = filepath.Join(dir, instance)
 		}
 	}
-	return store.Open(dir, func(what string) { log.Error(what) })
+	kept, err := store.Open(dir, func(what string) { log.Error(what) })
+	if err != nil {
+		return nil, fmt.Errorf("the configuration cannot be kept: %w: name another folder with --state-dir, or start with --config FILE, which keeps nothing", err)
+	}
+	return kept, nil
 }
 
 func closeStore(s *store.Store) error {
