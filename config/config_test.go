@@ -23,7 +23,7 @@ func household() *Shown {
 				Ports: []api.Port{
 					{Name: "db", Kind: api.KindVeth, Netns: "db", IfName: "eth0", Profile: "office", VLAN: api.VLAN{Mode: api.ModeAccess, Access: 10}, State: api.StateDown},
 					{Name: "host", Kind: api.KindTap, Device: "host", VLAN: api.VLAN{Mode: api.ModeNativeTagged, Trunk: api.VLANSet{"1", "20-30"}, Native: 1}, Options: api.Options{PassReserved: pass}, MTU: 9000},
-					{Name: "nic", Kind: api.KindDev, Device: "eth1", VLAN: api.VLAN{Mode: api.ModeTunnel, Tunnel: 5, CVLANs: api.VLANSet{"0", "1-10"}}, Options: api.Options{PassReserved: "all", MaxMACs: 3}},
+					{Name: "nic", Kind: api.KindDev, Device: "eth1", VLAN: api.VLAN{Mode: api.ModeTunnel, Tunnel: 5, CVLANs: api.VLANSet{"0", "1-10"}}, Options: api.Options{PassReserved: "all", MaxMACs: 3, StormLimit: "bcast=100pps,mcast=1mbit"}},
 					{Name: "up", Kind: api.KindPatch, Peer: "lab/up", VLAN: api.VLAN{Mode: api.ModeTrunk, Trunk: api.AllVLANs()}, Options: api.Options{PassReserved: pass}, Impair: api.Impairments{Egress: &line}},
 					{Name: "web", Kind: api.KindVeth, Container: "web", IfName: "eth0", MAC: "02:00:00:00:00:01", IPs: []string{"10.0.0.1/24", "fd00::1/64"}, Gateways: []string{"10.0.0.254"}, VLAN: api.VLAN{Mode: api.ModeAccess, Access: 1}, Options: api.Options{PassReserved: pass, Sticky: true}, Impair: api.Impairments{Egress: &line, Ingress: &line}, Description: "the web: yes"},
 				},
@@ -68,6 +68,9 @@ switches:
           - 1-10
         max_macs: 3
         pass_reserved: all
+        storm_limit:
+          - bcast=100pps
+          - mcast=1mbit
       up:
         patch: lab/up
         trunk: all

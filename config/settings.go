@@ -1,6 +1,10 @@
 package config
 
-import "github.com/vswitch/vswitch/api"
+import (
+	"strings"
+
+	"github.com/vswitch/vswitch/api"
+)
 
 // VLANSettings are the VLANs of a port.
 type VLANSettings struct {
@@ -16,15 +20,16 @@ type VLANSettings struct {
 
 // OptionSettings are a port's options beside its VLANs.
 type OptionSettings struct {
-	NoFlood      *bool `yaml:"no_flood"`
-	NoMcastFlood *bool `yaml:"no_mcast_flood"`
-	NoBcastFlood *bool `yaml:"no_bcast_flood"`
-	NoLearn      *bool `yaml:"no_learn"`
-	Hairpin      *bool `yaml:"hairpin"`
-	Isolated     *bool `yaml:"isolated"`
-	Sticky       *bool `yaml:"sticky"`
-	MaxMACs      *int  `yaml:"max_macs"`
-	PassReserved *Word `yaml:"pass_reserved"`
+	NoFlood      *bool  `yaml:"no_flood"`
+	NoMcastFlood *bool  `yaml:"no_mcast_flood"`
+	NoBcastFlood *bool  `yaml:"no_bcast_flood"`
+	NoLearn      *bool  `yaml:"no_learn"`
+	Hairpin      *bool  `yaml:"hairpin"`
+	Isolated     *bool  `yaml:"isolated"`
+	Sticky       *bool  `yaml:"sticky"`
+	MaxMACs      *int   `yaml:"max_macs"`
+	PassReserved *Word  `yaml:"pass_reserved"`
+	StormLimit   *Words `yaml:"storm_limit"`
 }
 
 // PortSettings are all that can be changed of a port.
@@ -54,8 +59,14 @@ func (s *VLANSettings) VLAN() *api.VLANSpec {
 
 // Options returns the options as the API asks for them.
 func (s *OptionSettings) Options() *api.OptionsSpec {
+	var limit *string
+	if s.StormLimit != nil {
+		all := strings.Join(s.StormLimit.Texts(), ",")
+		limit = &all
+	}
 	return &api.OptionsSpec{
-		NoFlood: s.NoFlood, NoMcastFlood: s.NoMcastFlood, NoBcastFlood: s.NoBcastFlood, NoLearn: s.NoLearn,
+		StormLimit: limit,
+		NoFlood:    s.NoFlood, NoMcastFlood: s.NoMcastFlood, NoBcastFlood: s.NoBcastFlood, NoLearn: s.NoLearn,
 		Hairpin: s.Hairpin, Isolated: s.Isolated, Sticky: s.Sticky, MaxMACs: s.MaxMACs, PassReserved: (*string)(s.PassReserved),
 	}
 }

@@ -75,6 +75,7 @@ switches:
         trunk: all
         native: 5
         sticky: true
+        storm_limit: 1000pps
       up:
         patch: lab/up
         trunk:

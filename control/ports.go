@@ -11,6 +11,7 @@ import (
 	"github.com/vswitch/vswitch/frame"
 	"github.com/vswitch/vswitch/internal/terms"
 	"github.com/vswitch/vswitch/port"
+	"github.com/vswitch/vswitch/storm"
 
 	vswitch "github.com/vswitch/vswitch/switch"
 )
@@ -178,6 +179,13 @@ func applyOptions(o *vswitch.Options, spec api.OptionsSpec) error {
 		}
 		o.MaxMACs = *n
 	}
+	if spec.StormLimit != nil {
+		limits, err := storm.Parse(*spec.StormLimit)
+		if err != nil {
+			return api.Errorf(api.Invalid, "%v", err)
+		}
+		o.Storm = limits
+	}
 	if p := spec.PassReserved; p != nil {
 		o.PassReserved = nil
 		if *p != api.PassAsSwitch {
@@ -240,6 +248,7 @@ func shownOptions(o *vswitch.Options) api.Options {
 		Sticky:       o.Sticky,
 		MaxMACs:      o.MaxMACs,
 		PassReserved: passReserved(o.PassReserved),
+		StormLimit:   o.Storm.String(),
 	}
 }
 

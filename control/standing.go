@@ -110,6 +110,7 @@ func optionsDiff(have, want vswitch.Options) []string {
 	d.add("sticky", have.Sticky, want.Sticky)
 	d.add("max-macs", have.MaxMACs, want.MaxMACs)
 	d.add("pass-reserved", passReserved(have.PassReserved), passReserved(want.PassReserved))
+	d.add("storm-limit", have.Storm, want.Storm)
 	return d
 }
 

@@ -25,6 +25,7 @@ const (
 	SamePort        // the destination lives behind the port the frame came from
 	NoDestination   // no egress port was left to name
 	PatchLoop       // too many crossings of patches
+	Storm           // more to many ports than the port's limit lets in
 	RxFull          // the kernel dropped it because we did not read in time
 
 	NotMember        // the egress port does not carry the VLAN
@@ -59,6 +60,7 @@ var reasonNames = [NumReasons]string{
 	SamePort:         "same-port",
 	NoDestination:    "no-destination",
 	PatchLoop:        "patch-loop",
+	Storm:            "storm",
 	RxFull:           "rx-full",
 	NotMember:        "not-member",
 	InnerTagOnAccess: "inner-tag-on-access",

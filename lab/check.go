@@ -15,6 +15,7 @@ import (
 	"github.com/vswitch/vswitch/internal/document"
 	"github.com/vswitch/vswitch/internal/terms"
 	"github.com/vswitch/vswitch/lab/vm"
+	"github.com/vswitch/vswitch/storm"
 	"github.com/vswitch/vswitch/vlan"
 )
 
@@ -306,6 +307,11 @@ func (b *builder) checkSettings(e *End, said *Endpoint) {
 	}
 	if n := e.Settings.MaxMACs; n != nil && *n < 0 {
 		b.d.Reject(at("max_macs"), "a limit of %d addresses is not possible: give 1 or more, or 0 for no limit", *n)
+	}
+	if s := e.Settings.Options().StormLimit; s != nil {
+		if _, err := storm.Parse(*s); err != nil {
+			b.d.Reject(at("storm_limit"), "%v", err)
+		}
 	}
 	if p := e.Settings.PassReserved; p != nil && string(*p) != api.PassAsSwitch {
 		if _, err := frame.ParseReservedSet(string(*p)); err != nil {

@@ -247,6 +247,9 @@ func (e *End) words(o EndOverview, withVLAN bool) (all []string) {
 			all = append(all, f.key+": true")
 		}
 	}
+	if e.Kind == Switch && s.StormLimit != nil {
+		all = append(all, "storm_limit: "+quoteAll(s.StormLimit.Texts()))
+	}
 	if e.Kind == Switch && s.MaxMACs != nil {
 		all = append(all, "max_macs: "+strconv.Itoa(*s.MaxMACs))
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/vswitch/vswitch/impair"
 	"github.com/vswitch/vswitch/internal/stack"
 	"github.com/vswitch/vswitch/internal/terms"
+	"github.com/vswitch/vswitch/storm"
 )
 
 // action is one thing that has to be done, and how it is taken back.
@@ -395,7 +396,7 @@ func (p *port) differs(have api.Port) (all []string) {
 		all = append(all, want.String())
 	}
 	var options api.OptionsSpec
-	if convert(have.Options, &options) != nil || !reflect.DeepEqual(options, *p.Options) {
+	if convert(have.Options, &options) != nil || !sameLimits(&options, p.Options) || !reflect.DeepEqual(options, *p.Options) {
 		all = append(all, "options")
 	}
 	if p.impairedOtherwise(have.Impair) {
@@ -408,6 +409,17 @@ func (p *port) differs(have api.Port) (all []string) {
 		all = append(all, "description")
 	}
 	return all
+}
+
+// sameLimits reports whether storm limits mean the same, and makes them alike then.
+func sameLimits(have, want *api.OptionsSpec) bool {
+	if have.StormLimit == nil {
+		have.StormLimit = new(string)
+	}
+	h, err1 := storm.Parse(*have.StormLimit)
+	w, err2 := storm.Parse(*want.StormLimit)
+	*have.StormLimit = *want.StormLimit
+	return err1 == nil && err2 == nil && h == w
 }
 
 func (p *port) impairedOtherwise(have api.Impairments) bool {

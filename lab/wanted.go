@@ -222,6 +222,9 @@ func withDefaults(o *api.OptionsSpec) *api.OptionsSpec {
 			*f = new(bool)
 		}
 	}
+	if o.StormLimit == nil {
+		o.StormLimit = new(string)
+	}
 	if o.MaxMACs == nil {
 		o.MaxMACs = new(int)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/vswitch/vswitch/frame"
 	"github.com/vswitch/vswitch/impair"
 	"github.com/vswitch/vswitch/port"
+	"github.com/vswitch/vswitch/storm"
 	"github.com/vswitch/vswitch/vlan"
 )
 
@@ -48,6 +49,7 @@ type Options struct {
 	Sticky       bool               // what is learned here does not move away
 	MaxMACs      int                // dynamic entries at the most; 0: no limit of its own
 	PassReserved *frame.ReservedSet // nil: the switch's
+	Storm        storm.Limits       // on what comes in for many ports
 }
 
 // check says what is wrong with the values of options.

@@ -4,6 +4,7 @@ import (
 	"github.com/vswitch/vswitch/fdb"
 	"github.com/vswitch/vswitch/frame"
 	"github.com/vswitch/vswitch/port"
+	"github.com/vswitch/vswitch/storm"
 )
 
 // together is how many frames are admitted before the first of them is
@@ -53,6 +54,9 @@ func (w *worker) decide(sn *snapshot, in *view, a *admitted) frame.Reason {
 			return frame.FDBFilter // before learning: a dropped frame teaches nothing
 		}
 	}
+	if in.storm != nil && verdict != fdb.Known && !w.within(in, a) {
+		return frame.Storm
+	}
 	if in.noLearn {
 		if _, source := sn.table.Lookup(a.from, w.now); source == fdb.Filtered {
 			return frame.FDBFilter
@@ -71,6 +75,26 @@ func (w *worker) decide(sn *snapshot, in *view, a *admitted) frame.Reason {
 		}
 	}
 	return w.flood(sn, in, a)
+}
+
+// within reports whether a frame for many ports is within the limit of the port
+// that it came in by. Each worker that takes frames from a port has its own meter;
+// a device has one worker, and only to a patch may several bring frames.
+func (w *worker) within(in *view, a *admitted) bool {
+	class := storm.Multicast
+	switch a.kind {
+	case floodReserved:
+		return true // few, and not for everybody
+	case floodBroadcast:
+		class = storm.Broadcast
+	case floodUnicast:
+		class = storm.Unicast
+	}
+	frames := 1
+	if a.IsGSO() && a.longest > 0 {
+		frames = (a.Len() + a.longest - 1) / a.longest
+	}
+	return in.lanes[w.index].meters[class].Take(in.storm[class], int64(w.instant()), frames, a.Len())
 }
 
 func (w *worker) known(in, out *view, a *admitted) frame.Reason {

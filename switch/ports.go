@@ -12,6 +12,7 @@ import (
 	"github.com/vswitch/vswitch/frame"
 	"github.com/vswitch/vswitch/internal/natural"
 	"github.com/vswitch/vswitch/port"
+	"github.com/vswitch/vswitch/storm"
 	"github.com/vswitch/vswitch/vlan"
 )
 
@@ -249,7 +250,7 @@ func (e *Engine) publish(p *Port) {
 
 // view makes what the workers see of the port.
 func (p *Port) view(e *Engine, sw *Switch) *view {
-	o := &p.cfg.Options
+	o := p.cfg.Options // its own: a view never changes
 	v := &view{
 		core:     p.core,
 		up:       p.state == Up,
@@ -261,6 +262,9 @@ func (p *Port) view(e *Engine, sw *Switch) *view {
 		isolated: o.Isolated,
 		pass:     sw.settings.PassReserved,
 		lines:    p.lines,
+	}
+	if o.Storm != (storm.Limits{}) {
+		v.storm = &o.Storm
 	}
 	if o.PassReserved != nil {
 		v.pass = *o.PassReserved

@@ -7,6 +7,7 @@ import (
 	"github.com/vswitch/vswitch/fdb"
 	"github.com/vswitch/vswitch/frame"
 	"github.com/vswitch/vswitch/port"
+	"github.com/vswitch/vswitch/storm"
 	"github.com/vswitch/vswitch/vlan"
 )
 
@@ -28,6 +29,7 @@ type lane struct {
 	out    *view // of the copies
 	n      int
 	copies [port.BatchFrames]port.Copy
+	meters [storm.Classes]storm.Meter
 }
 
 func newCore(sw *Switch, id fdb.PortID, name string, workers int) *core {
@@ -62,6 +64,7 @@ type view struct {
 	device   port.Device       // nil: a patch, or nothing is attached
 	peer     *core             // of a patch
 	lines    [ways]*line       // nil: not impaired
+	storm    *storm.Limits     // nil: none
 	policy   vlan.Policy
 }
 

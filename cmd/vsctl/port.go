@@ -103,7 +103,7 @@ beside them is as on a new port. --native, --cvlans, --tpid and --priority-tags
 alone change the policy that stands.
 
 To take away: --native none, --cvlans all, --isolated=false, --max-macs 0,
---pass-reserved switch, --profile none.`,
+--pass-reserved switch, --storm-limit none, --profile none.`,
 		Example: `  vsctl port set web --access 20
   vsctl port set uplink --native none
   vsctl port set web down`,

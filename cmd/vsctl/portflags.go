@@ -275,6 +275,7 @@ func listFlag(flags *pflag.FlagSet, name string, lowest uint16) (*api.VLANSet, e
 type optionFlags struct {
 	switches     map[string]*bool // by flag
 	maxMACs      int
+	stormLimits  []string
 	passReserved string
 }
 
@@ -314,6 +315,7 @@ func (o *optionFlags) register(flags *pflag.FlagSet) {
 		o.switches[f.name] = flags.Bool(f.name, false, f.help)
 	}
 	flags.IntVar(&o.maxMACs, "max-macs", 0, "learn `N` stations here at the most; 0: no limit")
+	flags.StringArrayVar(&o.stormLimits, "storm-limit", nil, "let in so much for many ports: `[bcast=|mcast=|unicast=]1000pps|10mbit`; again for more; none: no limit")
 	flags.StringVar(&o.passReserved, "pass-reserved", "", "forward these reserved group addresses: `all|none|LIST` of lldp, lacp, eapol or last digits; switch: as the switch does")
 }
 
@@ -336,6 +338,10 @@ func (o *optionFlags) spec(flags *pflag.FlagSet) *api.OptionsSpec {
 	}
 	if flags.Changed("max-macs") {
 		spec.MaxMACs = &o.maxMACs
+	}
+	if flags.Changed("storm-limit") {
+		limits := strings.Join(o.stormLimits, ",")
+		spec.StormLimit = &limits
 	}
 	if flags.Changed("pass-reserved") {
 		spec.PassReserved = &o.passReserved
@@ -361,6 +367,7 @@ func optionWords(o api.Options) string {
 		{o.Isolated, "isolated"},
 		{o.Sticky, "sticky"},
 		{o.MaxMACs != 0, "max-macs " + strconv.Itoa(o.MaxMACs)},
+		{o.StormLimit != "", "storm-limit " + o.StormLimit},
 		{o.PassReserved != api.PassAsSwitch, "pass-reserved " + o.PassReserved},
 	} {
 		if f.set {

@@ -25,7 +25,7 @@ const root = "../.."
 var mayImport = map[string][]string{
 	"cmd/vswitchd": {"control", "store", "switch", "port"},
 	"cmd/vsctl":    {"lab", "lab/guest", "config", "api/client", "api", "vlan", "frame", "internal/document"}, // what it knows of the switch is the API, and how words are written
-	"lab":          {"config", "lab/vm", "lab/guest", "api/client", "api", "vlan", "frame", "impair", "internal/terms", "internal/document", "internal/netns", "internal/rtnl", "internal/stack"},
+	"lab":          {"config", "lab/vm", "lab/guest", "api/client", "api", "vlan", "frame", "impair", "storm", "internal/terms", "internal/document", "internal/netns", "internal/rtnl", "internal/stack"},
 	"lab/vm":       {"lab/guest", "internal/initramfs", "internal/natural", "internal/stack"},
 	"lab/guest":    {"internal/initramfs", "internal/stack"},
 
@@ -33,17 +33,18 @@ var mayImport = map[string][]string{
 	"store":  {},
 
 	"control/controltest": {"control", "store", "api", "switch", "port/porttest", "port", "fdb", "vlan", "frame"},
-	"control":             {"config", "store", "api", "switch", "port", "fdb", "vlan", "frame", "impair", "internal/document", "internal/natural", "internal/terms", "internal/ucred"},
+	"control":             {"config", "store", "api", "switch", "port", "fdb", "vlan", "frame", "impair", "storm", "internal/document", "internal/natural", "internal/terms", "internal/ucred"},
 	"api/client":          {"api", "internal/ucred"},
 	"api":                 {},
 
-	"switch":        {"port", "fdb", "vlan", "frame", "impair", "internal/natural"},
+	"switch":        {"port", "fdb", "vlan", "frame", "impair", "storm", "internal/natural"},
 	"port/porttest": {"port", "frame"},
 	"port":          {"frame", "internal/rtnl", "internal/netns"},
 	"fdb":           {"vlan", "frame"},
 	"vlan":          {"frame"},
 	"frame":         {},
 	"impair":        {},
+	"storm":         {},
 
 	"internal/rtnl":      {"internal/netns"},
 	"internal/netns":     {},
@@ -74,7 +75,7 @@ var forTests = map[string][]string{
 // pure are the packages that know neither the network's other end nor the
 // system: what they decide can be tested anywhere.
 var (
-	pure      = []string{"frame", "vlan", "fdb", "impair"}
+	pure      = []string{"frame", "vlan", "fdb", "impair", "storm"}
 	worldly   = []string{"net/http", "os/exec", "golang.org/x/sys/unix", "syscall"}
 	neverEven = map[string][]string{"cmd/vsctl": {"switch", "port"}} // by way of others, too
 )
