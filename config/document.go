@@ -94,6 +94,9 @@ func Read(name string, text []byte) (*Document, *document.Document) {
 	if file.Err() != nil {
 		return doc, file
 	}
+	if file.Empty() || !doc.Has("switches") {
+		file.Reject(document.Place{}, "there are no switches: a configuration has them, and one of nothing says switches: {}")
+	}
 	switch {
 	case !doc.Has("version"), doc.Version == Version:
 	case doc.Version > Version:

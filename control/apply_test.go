@@ -236,6 +236,11 @@ func TestConfigSaysWhereItIsWrong(t *testing.T) {
 	if got := configOf(t, d); got != "version: 1\nswitches:\n  sw0: {}\n" {
 		t.Errorf("it has left\n%s", got)
 	}
+	for _, empty := range []string{"", "\n", "version: 1\n", "{}"} {
+		if _, refusal := apply(t, d, empty, false); !strings.Contains(refusal, "there are no switches") {
+			t.Errorf("%q: %q", empty, refusal)
+		}
+	}
 	_, refusal = apply(t, d, "version: 9\nswitches: {}", false)
 	if !strings.Contains(refusal, "newer") {
 		t.Errorf("of a newer one: %s", refusal)

@@ -112,13 +112,21 @@ func portChange(path []string, cfg vswitch.PortConfig) ([]store.Change, error) {
 // goesAlong returns what goes with a port that is gone.
 func (k *keeper) goesAlong(t thingPort) (all []store.Change) {
 	doc := k.store.Document()
+	all = k.entriesOf(t)
 	if old, ok := at(doc, "switches", t.sw, "ports", t.name).(map[string]any); ok {
 		if peer, ok := old["patch"].(string); ok {
 			if sw, name, ok := strings.Cut(peer, "/"); ok {
 				all = append(all, store.Change{Path: []string{"switches", sw, "ports", name}})
+				all = append(all, k.entriesOf(thingPort{sw, name})...)
 			}
 		}
 	}
+	return all
+}
+
+// entriesOf returns what removes a port's static entries.
+func (k *keeper) entriesOf(t thingPort) (all []store.Change) {
+	doc := k.store.Document()
 	entries, _ := at(doc, "switches", t.sw, "fdb").(map[string]any)
 	for key, e := range entries {
 		if e, ok := e.(map[string]any); ok && e["port"] == t.name {
@@ -313,7 +321,10 @@ func (s *Server) Restore(ctx context.Context, first string) error {
 
 // RestoreFile makes the configuration of a file stand, in place of what is kept.
 func (s *Server) RestoreFile(ctx context.Context, name string, text []byte) error {
-	_, file := config.Read(name, text)
+	doc, file := config.Read(name, text)
+	if file.Err() == nil {
+		wanted(doc, file)
+	}
 	if err := file.Err(); err != nil {
 		return err
 	}

@@ -70,7 +70,10 @@ func TestEachChangeIsKept(t *testing.T) {
 		{"PATCH", "/v1/ports/sw0/p1", `{"profile":"","down":false}`},
 		{"DELETE", "/v1/profiles/office", ""},
 		{"POST", "/v1/config", `{"text":"switches: {sw0: {ports: {a: {tap: true, ifname: a}}, fdb: [{vlan: 1, mac: 02:00:00:00:00:01, port: a}]}, lab: {ports: {up: {patch: sw0/up, access: 2}}}}"}`},
-		{"DELETE", "/v1/ports/lab/up", ""}, // and its far end
+		{"POST", "/v1/fdb", `{"switch":"sw0","vlan":2,"mac":"02:00:00:00:00:07","port":"up"}`},
+		{"DELETE", "/v1/ports/lab/up", ""}, // and its far end, with its entry
+		{"POST", "/v1/ports", `{"name":"up","kind":"tap"}`},
+		{"POST", "/v1/fdb", `{"switch":"lab","vlan":2,"mac":"02:00:00:00:00:08","drop":true}`},
 		{"DELETE", "/v1/switches/lab", ""},
 		{"DELETE", "/v1/switches/sw0", ""},
 	} {

@@ -101,6 +101,12 @@ func TestConfigurationThatIsDamaged(t *testing.T) {
 	if r := p.Wait(t, Patience); r.Code != 1 || !strings.Contains(r.Stderr, `did you mean "ports"?`) {
 		t.Errorf("a file that is wrong: exit %d, %q", r.Code, r.Output())
 	}
+	if err := os.WriteFile(own, []byte("switches: {office: {ports: {a: {tap: true, access: 5000}}}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := h.Launch("--config", own).Wait(t, Patience); r.Code != 1 || !strings.Contains(r.Stderr, "5000 is not a VLAN") {
+		t.Errorf("a VLAN that is wrong: exit %d, %q", r.Code, r.Output())
+	}
 	h.Start()
 	if now := h.VS("config", "show"); now != want {
 		t.Errorf("without the file there is\n%s\nwant\n%s", now, want)
