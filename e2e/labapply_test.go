@@ -218,3 +218,55 @@ func TestLabTestIsTakenBack(t *testing.T) {
 	h.VS("lab", "down", "tested")
 	h.noLabs()
 }
+
+// TestLabIsMended where its daemon was started again, a namespace or an interface
+// was removed: what apply leaves is as a fresh lab is.
+func TestLabIsMended(t *testing.T) {
+	h := NewHost(t)
+	const text = `
+name: mended
+nodes:
+  h1: {ip: 10.0.0.1/24, routes: [10.9.0.0/16 via 10.0.0.2], exec: [ip addr add 10.77.0.1/24 dev eth0]}
+  h2: {ip: 10.0.0.2/24, sysctls: {net.ipv4.conf.eth0.proxy_arp: 1}, services: {clock: exec sleep 1001}}
+  sw1: {kind: switch}
+links:
+  - endpoints: [h1, sw1]
+  - endpoints: [h2, sw1]
+`
+	file := h.lab(text)
+	look := func() string {
+		return h.nodesOf("mended") + h.VS("lab", "exec", "mended", "h2", "cat", "/proc/sys/net/ipv4/conf/eth0/proxy_arp") +
+			h.VS("lab", "exec", "mended", "h2", "pgrep", "-cxf", "sleep 1001")
+	}
+	h.VS("lab", "up", file)
+	fresh := look()
+	inside := func() string {
+		pid := strings.TrimSpace(h.Run("pgrep", "-xf", "sleep 1001"))
+		return h.Run("readlink", "/proc/"+pid+"/ns/net")
+	}
+	for what, spoil := range map[string]func(){
+		"the daemon was killed":      func() { h.Kill9(); h.Start() },
+		"the daemon was ended":       func() { h.MustCleanShutdown(); h.Start() },
+		"a namespace is gone":        func() { h.Run("ip", "netns", "del", "mended-h1") },
+		"that of a service is gone":  func() { h.Run("ip", "netns", "del", "mended-h2") },
+		"an interface was removed":   func() { h.Run("ip", "-n", "mended-h1", "link", "del", "eth0") },
+		"that of a service was, too": func() { h.Run("ip", "-n", "mended-h2", "link", "del", "eth0") },
+	} {
+		for _, mend := range []string{"apply", "up"} {
+			spoil()
+			h.VS("lab", mend, file)
+			if now := look(); now != fresh {
+				t.Errorf("%s, then %s:\n%s", what, mend, differing(fresh, now))
+			}
+			if got, want := inside(), h.VS("lab", "exec", "mended", "h2", "readlink", "/proc/self/ns/net"); got != want {
+				t.Errorf("%s, then %s: the service is in %s, and its node is %s", what, mend, got, want)
+			}
+			h.VS("lab", "exec", "mended", "h1", "ping", "-c1", "-w5", "h2")
+			if again := h.VS("lab", "apply", file); !strings.Contains(again, "nothing differs") {
+				t.Errorf("%s, then %s, and apply again:\n%s", what, mend, again)
+			}
+		}
+	}
+	h.VS("lab", "down", "mended")
+	h.noLabs()
+}

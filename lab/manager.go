@@ -105,12 +105,17 @@ func (m *Manager) upAlready(ctx context.Context, s *state, t *Topology, text str
 	if err != nil {
 		return err
 	}
+	another, err := m.look(ctx, t.Name) // a plan takes from it what it removes
+	if err != nil {
+		return err
+	}
 	left := m.actions(w, t, nil)
 	if len(left) == 0 {
 		return ErrUpAlready
 	}
 	if text == s.Text {
-		return m.do(ctx, left)
+		again := *s
+		return m.do(ctx, m.actions(another, t, m.noting(&again, s)))
 	}
 	differences := fmt.Sprintf("%d differences, such as", len(left))
 	if len(left) == 1 {
@@ -129,7 +134,7 @@ func (m *Manager) upNew(ctx context.Context, t *Topology, file string, text []by
 		return refused("something of an earlier lab %s is left: `vsctl lab down %s` takes it away", t.Name, t.Name)
 	}
 	s := state{Name: t.Name, File: file, Text: string(text), Socket: m.client.Socket(), Since: time.Now().Truncate(time.Second)}
-	return m.do(ctx, m.actions(w, t, s.noting(nil)))
+	return m.do(ctx, m.actions(w, t, m.noting(&s, nil)))
 }
 
 // Apply makes a lab that is up as the topology has it, and returns what it has
@@ -161,7 +166,7 @@ func (m *Manager) Apply(ctx context.Context, t *Topology, file string, text []by
 	}
 	next := *s
 	next.File, next.Text = file, string(text)
-	all := m.actions(w, t, next.noting(s))
+	all := m.actions(w, t, m.noting(&next, s))
 	for _, a := range all {
 		if !a.quiet {
 			changes = append(changes, a.what)

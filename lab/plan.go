@@ -36,6 +36,7 @@ type world struct {
 	ports    map[string]api.Port
 	nodes    map[string]bool // that have a namespace
 	was      *Topology       // what was made of it last; nil: nothing
+	devices  map[string]int  // of its ports then
 }
 
 // look finds how things stand.
@@ -63,6 +64,7 @@ func (m *Manager) look(ctx context.Context, lab string) (*world, error) {
 	}
 	if s, err := loadState(lab); err == nil {
 		w.was, _ = Read(s.File, []byte(s.Text)) // was right when it was written
+		w.devices = s.Devices
 	}
 	return w, nil
 }
@@ -78,6 +80,16 @@ type anew struct {
 func (w *world) anew(t *Topology) anew {
 	ports := t.ports()
 	a := anew{w.replaced(ports), make(map[string]bool)}
+	for _, node := range t.Members {
+		if node.hasNamespace() && !w.nodes[node.Name] && w.member(node.Name) != nil {
+			a.nodes[node.Name] = true // somebody has removed its namespace
+		}
+	}
+	for _, p := range ports {
+		if w.unplugged(p) {
+			a.ports[p.fullName()] = true
+		}
+	}
 	for _, p := range ports {
 		if p.station != nil && a.ports[p.fullName()] && len(p.station.Exec) > 0 {
 			a.nodes[p.station.Member.Name] = true
@@ -95,6 +107,17 @@ func (w *world) anew(t *Topology) anew {
 		}
 	}
 	return a
+}
+
+// unplugged reports whether a host's port stands, but its far end is not as it was
+// configured: gone, or made anew by the daemon.
+func (w *world) unplugged(p *port) bool {
+	have, stands := w.ports[p.fullName()]
+	if !stands || p.station == nil || !p.station.hasNamespace() {
+		return false
+	}
+	was, known := w.devices[p.fullName()]
+	return have.State == api.StateLost || known && was != have.Ifindex
 }
 
 // commandsDiffer reports whether the commands that have made a node are others

@@ -24,6 +24,11 @@ type state struct {
 	Text   string    `json:"text"` // of it
 	Socket string    `json:"socket"`
 	Since  time.Time `json:"since"`
+
+	// Devices are the ports' devices as they were configured, by SWITCH/PORT: one
+	// that is another by now, as after a restart of the daemon, lacks what was
+	// done to its far end.
+	Devices map[string]int `json:"devices"`
 }
 
 func folder(lab string) string { return filepath.Join(Dir, lab) }
@@ -51,8 +56,18 @@ func (s *state) save() error {
 }
 
 // noting notes a lab, whose keeper reads that, or again what was noted before.
-func (s *state) noting(was *state) []action {
-	a := action{kind: "lab", quiet: true, what: "note the lab", do: func(context.Context) error { return s.save() }}
+func (m *Manager) noting(s, was *state) []action {
+	a := action{kind: "lab", quiet: true, what: "note the lab", do: func(ctx context.Context) error {
+		w, err := m.look(ctx, s.Name)
+		if err != nil {
+			return err
+		}
+		s.Devices = make(map[string]int)
+		for name, p := range w.ports {
+			s.Devices[name] = p.Ifindex
+		}
+		return s.save()
+	}}
 	if was != nil {
 		a.undo = func(context.Context) error { return was.save() }
 	}
