@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
@@ -226,8 +227,8 @@ func TestLabIsMended(t *testing.T) {
 	const text = `
 name: mended
 nodes:
-  h1: {ip: 10.0.0.1/24, routes: [10.9.0.0/16 via 10.0.0.2], exec: [ip addr add 10.77.0.1/24 dev eth0]}
-  h2: {ip: 10.0.0.2/24, sysctls: {net.ipv4.conf.eth0.proxy_arp: 1}, services: {clock: exec sleep 1001}}
+  h1: {ip: 10.0.0.1/24, routes: [10.9.0.0/16 via 10.0.0.2], exec: [ip addr add 10.77.0.1/24 dev eth0, ip link set eth0 mtu 1400]}
+  h2: {ip: [10.0.0.2/24, "fd00::2/64"], gateway: 10.0.0.1, sysctls: {net.ipv4.conf.eth0.proxy_arp: 1}, services: {clock: setsid sleep 1002 & exec sleep 1001}}
   sw1: {kind: switch}
 links:
   - endpoints: [h1, sw1]
@@ -251,6 +252,11 @@ links:
 		"that of a service is gone":  func() { h.Run("ip", "netns", "del", "mended-h2") },
 		"an interface was removed":   func() { h.Run("ip", "-n", "mended-h1", "link", "del", "eth0") },
 		"that of a service was, too": func() { h.Run("ip", "-n", "mended-h2", "link", "del", "eth0") },
+		"an address was taken":       func() { h.Run("ip", "-n", "mended-h1", "addr", "del", "10.0.0.1/24", "dev", "eth0") },
+		"addresses were flushed":     func() { h.Run("ip", "-n", "mended-h2", "addr", "flush", "dev", "eth0") },
+		"an interface was set down":  func() { h.Run("ip", "-n", "mended-h2", "link", "set", "eth0", "down") },
+		"an MTU is another":          func() { h.Run("ip", "-n", "mended-h2", "link", "set", "eth0", "mtu", "1300") },
+		"a setting is another":       func() { h.Run("ip", "netns", "exec", "mended-h2", "sysctl", "-w", "net.ipv4.conf.eth0.proxy_arp=0") },
 	} {
 		for _, mend := range []string{"apply", "up"} {
 			spoil()
@@ -267,6 +273,17 @@ links:
 			}
 		}
 	}
+	h.VS("profile", "add", "guests", "--access", "7", "--isolated")
+	h.VS("port", "set", "mended.sw1/h2", "--profile", "guests")
+	h.VS("lab", "apply", file)
+	h.VS("profile", "del", "guests") // which no port refers to
+	if now := look(); now != fresh {
+		t.Errorf("a port had a profile:\n%s", differing(fresh, now))
+	}
+	h.Run("ip", "netns", "del", "mended-h2") // and its programs go on
 	h.VS("lab", "down", "mended")
 	h.noLabs()
+	if left, err := exec.Command("pgrep", "-axf", "sleep 100[12]").Output(); err == nil {
+		t.Errorf("after the lab is down, there runs:\n%s", left)
+	}
 }

@@ -65,15 +65,34 @@ func (n *clabNode) Decode(d *document.Document, node *document.Node) {
 type clabLink struct {
 	document.Where `yaml:"-"`
 
-	Endpoints []clabEnd `yaml:"endpoints"`
-	MTU       int       `yaml:"mtu"`
-	Type      string    `yaml:"type"`
-	Vars      anything  `yaml:"vars"`
-	Labels    anything  `yaml:"labels"`
+	Endpoints []clabEnd    `yaml:"endpoints"`
+	Endpoint  *clabEnd     `yaml:"endpoint"` // the only one, of a link that leads out of the lab
+	MTU       int          `yaml:"mtu"`
+	Type      string       `yaml:"type"`
+	IPv4      config.Words `yaml:"ipv4"` // of the endpoints
+	IPv6      config.Words `yaml:"ipv6"`
+	Vars      anything     `yaml:"vars"`
+	Labels    anything     `yaml:"labels"`
+
+	// What is said of the far end outside.
+	HostInterface anything `yaml:"host-interface"`
+	Mode          anything `yaml:"mode"`
+	Remote        anything `yaml:"remote"`
+	VNI           anything `yaml:"vni"`
+	UDPPort       anything `yaml:"udp-port"`
+	DstPort       anything `yaml:"dst-port"`
+	SrcPort       anything `yaml:"src-port"`
+	ParentIf      anything `yaml:"parent-interface"`
+	NoLearning    anything `yaml:"no-learning"`
+	NoL2Miss      anything `yaml:"no-l2miss"`
+	NoL3Miss      anything `yaml:"no-l3miss"`
 }
 
 // clabEnd is NODE:INTERFACE, or says both by their keys.
-type clabEnd struct{ node, ifname string }
+type clabEnd struct {
+	node, ifname, mac string
+	ips               []string
+}
 
 // Decode implements [document.Decoder].
 func (c *clabEnd) Decode(d *document.Document, n *document.Node) {
@@ -84,17 +103,39 @@ func (c *clabEnd) Decode(d *document.Document, n *document.Node) {
 	var long struct {
 		Node      string   `yaml:"node"`
 		Interface string   `yaml:"interface"`
-		MAC       anything `yaml:"mac"`
+		MAC       string   `yaml:"mac"`
+		IPv4      string   `yaml:"ipv4"`
+		IPv6      string   `yaml:"ipv6"`
 		Vars      anything `yaml:"vars"`
 	}
 	d.Into(n, &long)
-	c.node, c.ifname = long.Node, long.Interface
+	c.node, c.ifname, c.mac = long.Node, long.Interface, long.MAC
+	for _, ip := range []string{long.IPv4, long.IPv6} {
+		if ip != "" {
+			c.ips = append(c.ips, ip)
+		}
+	}
 }
 
 func (c clabEnd) String() string { return c.node + ":" + c.ifname }
 
-// clabOutside are the ends of links that lead out of the lab.
-var clabOutside = []string{"host", "mgmt-net", "macvlan", "vxlan", "vxlan-stitch"}
+// yaml writes the endpoint of a lab's link.
+func (c clabEnd) yaml() string {
+	if c.mac == "" && len(c.ips) == 0 {
+		return fmt.Sprintf("%q", c)
+	}
+	text := fmt.Sprintf("{node: %s, port: %s", quote(c.node), quote(c.ifname))
+	if c.mac != "" {
+		text += ", mac: " + quote(c.mac)
+	}
+	if len(c.ips) > 0 {
+		text += ", ip: " + quoteAll(c.ips)
+	}
+	return text + "}"
+}
+
+// clabOutside are the ends of links that lead out of the lab, or nowhere.
+var clabOutside = []string{"host", "mgmt-net", "macvlan", "vxlan", "vxlan-stitch", "dummy"}
 
 // anything is read, and forgotten.
 type anything struct{}
@@ -117,8 +158,12 @@ func ImportContainerlab(name string, text []byte) (out string, notes []string, e
 	}
 	im := &importer{d: d, c: &c, kinds: make(map[string]string), left: make(map[string]bool)}
 	var b strings.Builder
-	if c.Name != "" {
-		fmt.Fprintf(&b, "name: %s\n", quote(c.Name))
+	switch name := strings.ReplaceAll(c.Name, ".", "-"); {
+	case name == "":
+	case name != c.Name:
+		fmt.Fprintf(&b, "name: %s # %s; dots part a lab from its switches\n", quote(name), c.Name)
+	default:
+		fmt.Fprintf(&b, "name: %s\n", quote(name))
 	}
 	b.WriteString("nodes:\n")
 	for _, p := range c.Topology.Nodes {
@@ -233,7 +278,7 @@ func (im *importer) addresses(node string, commands []Command) (ip string, rest 
 			words = slices.Delete(words, 1, 2)
 		}
 		isAdd := len(words) == 6 && words[0] == "ip" && strings.HasPrefix("address", words[1]) && words[2] == "add" && words[4] == "dev"
-		if isAdd && im.linked(node+":"+words[5]) {
+		if isAdd && strings.Contains(words[3], "/") && im.linked(node+":"+words[5]) {
 			by[words[5]] = append(by[words[5]], words[3])
 		} else {
 			rest = append(rest, c)
@@ -253,17 +298,20 @@ func (im *importer) linked(end string) bool {
 }
 
 func (im *importer) link(l *clabLink) string {
+	if l.Endpoint != nil {
+		l.Endpoints = append(l.Endpoints, *l.Endpoint, clabEnd{node: l.Type})
+	}
 	if len(l.Endpoints) != 2 {
 		im.d.Reject(l.Of("endpoints"), "a link of type %q cannot be had: links with two endpoints can", l.Type)
 		return ""
 	}
-	var ends []string
 	for _, key := range []string{"vars", "labels"} {
 		if l.Has(key) {
 			im.left[key] = true
 		}
 	}
-	for _, e := range l.Endpoints {
+	var ends []string
+	for i, e := range l.Endpoints {
 		_, known := im.kinds[e.node]
 		if !known && slices.Contains(clabOutside, e.node) {
 			im.left["links to "+e.node] = true
@@ -272,7 +320,12 @@ func (im *importer) link(l *clabLink) string {
 		if !known {
 			im.d.Reject(l.Of("endpoints"), "the endpoint %s cannot be had: no node %q is", e, e.node)
 		}
-		ends = append(ends, fmt.Sprintf("%q", e))
+		for _, ips := range []config.Words{l.IPv4, l.IPv6} {
+			if i < len(ips) && ips[i].Text != "" {
+				e.ips = append(e.ips, ips[i].Text)
+			}
+		}
+		ends = append(ends, e.yaml())
 	}
 	text := "  - endpoints: [" + strings.Join(ends, ", ") + "]\n"
 	if l.MTU != 0 {

@@ -52,11 +52,41 @@ links:
 	if err != nil || out != want || !reflect.DeepEqual(notes, []string{"labels", "links to host", "prefix"}) {
 		t.Errorf("got, leaving out %v, %v:\n%s\nwant:\n%s", notes, err, out, want)
 	}
+	out, notes, err = ImportContainerlab("f", []byte(`
+name: my.lab
+topology:
+  nodes:
+    a: {kind: linux, exec: [ip addr add 10.0.0.9 dev eth1]}
+    b.c: {kind: linux}
+  links:
+    - type: veth
+      endpoints: [{node: a, interface: eth1, mac: "02:00:00:00:00:01", ipv4: 10.0.0.1/24}, {node: b.c, interface: eth1}]
+    - {endpoints: ["a:eth2", "b.c:eth2"], ipv4: [10.1.0.1/24, 10.1.0.2/24], ipv6: ["fd00::1/64"]}
+    - {type: mgmt-net, endpoint: {node: a, interface: eth3}, host-interface: a-eth3}
+    - {type: macvlan, endpoint: {node: a, interface: eth4}, host-interface: enp0s3, mode: private}
+    - {type: vxlan, endpoint: {node: a, interface: eth5}, remote: 10.0.0.18, vni: 123, udp-port: 4789}
+    - {type: dummy, endpoint: {node: a, interface: eth6}}
+    - endpoints: ["dummy:x", "a:eth7"]
+`))
+	want = `name: my-lab # my.lab; dots part a lab from its switches
+nodes:
+  a: {exec: ["ip addr add 10.0.0.9 dev eth1"]}
+  b.c: {}
+links:
+  - endpoints: [{node: a, port: eth1, mac: "02:00:00:00:00:01", ip: 10.0.0.1/24}, "b.c:eth1"]
+  - endpoints: [{node: a, port: eth2, ip: [10.1.0.1/24, "fd00::1/64"]}, {node: b.c, port: eth2, ip: 10.1.0.2/24}]
+`
+	if err != nil || out != want || !reflect.DeepEqual(notes, []string{"links to dummy", "links to macvlan", "links to mgmt-net", "links to vxlan"}) {
+		t.Errorf("got, leaving out %v, %v:\n%s\nwant:\n%s", notes, err, out, want)
+	}
+	if _, err := Read("f", []byte(out)); err != nil {
+		t.Errorf("what was imported is wrong:\n%v", err)
+	}
 	for text, want := range map[string]string{
 		"name: x\ntopology: {nodes: {a: {kind: ceos}}}": `a node of kind "ceos" cannot be had`,
 		"nodes: {a: {}}": "unknown key",
 		"name: x":        "is it a containerlab file?",
-		"topology: {nodes: {a: {kind: linux}}, links: [{type: host, endpoint: {node: a}}]}": "unknown key",
+		"topology: {nodes: {a: {kind: linux}}, links: [{type: veth, endpoint: {node: a}}]}": "cannot be had",
 		"topology: {nodes: {a: {kind: linux}}, links: [{endpoints: [a:eth1, b:eth1]}]}":     `no node "b" is`,
 	} {
 		if _, _, err := ImportContainerlab("f", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {

@@ -115,7 +115,7 @@ func (m *Manager) upAlready(ctx context.Context, s *state, t *Topology, text str
 	}
 	if text == s.Text {
 		again := *s
-		return m.do(ctx, m.actions(another, t, m.noting(&again, s)))
+		return m.do(ctx, m.actions(another, t, m.noting(t, &again, s)))
 	}
 	differences := fmt.Sprintf("%d differences, such as", len(left))
 	if len(left) == 1 {
@@ -134,7 +134,7 @@ func (m *Manager) upNew(ctx context.Context, t *Topology, file string, text []by
 		return refused("something of an earlier lab %s is left: `vsctl lab down %s` takes it away", t.Name, t.Name)
 	}
 	s := state{Name: t.Name, File: file, Text: string(text), Socket: m.client.Socket(), Since: time.Now().Truncate(time.Second)}
-	return m.do(ctx, m.actions(w, t, m.noting(&s, nil)))
+	return m.do(ctx, m.actions(w, t, m.noting(t, &s, nil)))
 }
 
 // Apply makes a lab that is up as the topology has it, and returns what it has
@@ -166,7 +166,7 @@ func (m *Manager) Apply(ctx context.Context, t *Topology, file string, text []by
 	}
 	next := *s
 	next.File, next.Text = file, string(text)
-	all := m.actions(w, t, m.noting(&next, s))
+	all := m.actions(w, t, m.noting(t, &next, s))
 	for _, a := range all {
 		if !a.quiet {
 			changes = append(changes, a.what)
@@ -273,6 +273,11 @@ func (m *Manager) Down(ctx context.Context, lab string) (d Downed, err error) {
 	for i, node := range nodes {
 		m.tell(Progress{Kind: "namespaces", What: "remove node " + node, Done: i, Of: len(nodes)})
 		errs = append(errs, removeHosts(lab+"-"+node), removeNamespace(lab, node))
+	}
+	if s != nil { // of namespaces that somebody has removed, too
+		for node := range s.Namespaces {
+			errs = append(errs, removeHosts(lab+"-"+node))
+		}
 	}
 	errs = append(errs, os.RemoveAll(folder(lab)), m.endDaemon(ctx))
 	m.tell(Progress{Done: 1, Of: 1})

@@ -168,14 +168,20 @@ func (m *Member) farGateways() (all []string) {
 // sysctlsPath is where is noted what a node's settings were before the file's.
 func sysctlsPath(lab, node string) string { return filepath.Join(folder(lab), node+".sysctls.json") }
 
-// setSysctls gives settings the file's values, and those that it has no more the
-// values that they had before it.
-func (m *Member) setSysctls(lab string) error {
+// settings returns what a node's system settings shall be.
+func (m *Member) settings() map[string]string {
 	wanted := make(map[string]string)
 	if m.Kind == Router {
 		maps.Copy(wanted, stack.Forwarding)
 	}
 	maps.Copy(wanted, m.Sysctls)
+	return wanted
+}
+
+// setSysctls gives settings the file's values, and those that it has no more the
+// values that they had before it.
+func (m *Member) setSysctls(lab string) error {
+	wanted := m.settings()
 	path := sysctlsPath(lab, m.Name)
 	before := make(map[string]string)
 	if text, err := os.ReadFile(path); err == nil {

@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,7 +35,11 @@ type world struct {
 	ports    map[string]api.Port
 	nodes    map[string]bool // that have a namespace
 	was      *Topology       // what was made of it last; nil: nothing
-	devices  map[string]int  // of its ports then
+
+	// How that was left, and what its namespaces have lost since, by node.
+	devices map[string]int // of its ports
+	lacked  map[string][]string
+	drifted map[string][]string
 }
 
 // look finds how things stand.
@@ -64,9 +67,10 @@ func (m *Manager) look(ctx context.Context, lab string) (*world, error) {
 	}
 	if s, err := loadState(lab); err == nil {
 		w.was, _ = Read(s.File, []byte(s.Text)) // was right when it was written
-		w.devices = s.Devices
+		w.devices, w.lacked = s.Devices, s.Lacked
 	}
-	return w, nil
+	w.drifted, err = w.drift(lab)
+	return w, err
 }
 
 // anew is what of a lab stands, and has to be made anew.
@@ -96,7 +100,8 @@ func (w *world) anew(t *Topology) anew {
 		}
 	}
 	for _, node := range t.Members {
-		if w.nodes[node.Name] && node.hasNamespace() && node.commandsDiffer(w.member(node.Name)) {
+		undone := len(w.drifted[node.Name]) > 0 && len(node.Exec) > 0
+		if w.nodes[node.Name] && node.hasNamespace() && (undone || node.commandsDiffer(w.member(node.Name))) {
 			a.nodes[node.Name] = true
 		}
 	}
@@ -109,14 +114,18 @@ func (w *world) anew(t *Topology) anew {
 	return a
 }
 
-// unplugged reports whether a host's port stands, but its far end is not as it was
-// configured: gone, or made anew by the daemon.
+// unplugged reports whether a host's port stands, but its far end is not the one that
+// was configured: it has gone, or was made anew by the daemon. One that was only set
+// down is mended.
 func (w *world) unplugged(p *port) bool {
 	have, stands := w.ports[p.fullName()]
 	if !stands || p.station == nil || !p.station.hasNamespace() {
 		return false
 	}
 	was, known := w.devices[p.fullName()]
+	if known && was == have.Ifindex && slices.Contains(w.drifted[p.station.Member.Name], setUp(p.IfName)) {
+		return false
+	}
 	return have.State == api.StateLost || known && was != have.Ifindex
 }
 
@@ -148,7 +157,7 @@ func (m *Manager) plan(w *world, t *Topology, anew anew) (all []action) {
 	for _, node := range t.Members {
 		if node.hasNamespace() && !w.nodes[node.Name] {
 			fresh[node.Name] = true
-			all = append(all, m.addNamespace(t, node))
+			all = append(all, m.addNamespace(w, t, node))
 		}
 	}
 	for _, p := range ports {
@@ -167,6 +176,7 @@ func (m *Manager) plan(w *world, t *Topology, anew anew) (all []action) {
 			all = append(all, action{kind: "nodes", what: "configure node " + node.Name, do: func(context.Context) error { return node.configure(t.Name, w.member(node.Name)) }})
 		}
 	}
+	all = append(all, m.mendActions(w, t, plugged)...)
 	if w.was != nil && len(plugged) > 0 {
 		all = append(all, action{quiet: true, what: "tell where addresses live now", do: func(context.Context) error { return t.reannounce(plugged) }})
 	}
@@ -242,10 +252,16 @@ func (m *Member) configuredOtherwise(was *Topology) bool {
 // replaced finds ports that stand, but hang on something else than is wanted:
 // they have to be made anew, and of a patch, both ends.
 func (w *world) replaced(ports []*port) map[string]bool {
+	was := make(map[string]*port)
+	if w.was != nil {
+		for _, p := range w.was.ports() {
+			was[p.fullName()] = p
+		}
+	}
 	all := make(map[string]bool)
 	for _, p := range ports {
 		have, stands := w.ports[p.fullName()]
-		if !stands || hangsAlike(have, p) {
+		if !stands || hangsAlike(have, p) && !otherMTU(was[p.fullName()], p) {
 			continue
 		}
 		all[p.fullName()] = true
@@ -258,14 +274,14 @@ func (w *world) replaced(ports []*port) map[string]bool {
 	return all
 }
 
+// otherMTU reports whether a port was asked for with another MTU. What its device
+// has now may be what a node's command gave it.
+func otherMTU(was, p *port) bool { return was != nil && was.MTU != p.MTU }
+
 // hangsAlike reports whether a port hangs on what is wanted.
 func hangsAlike(have api.Port, p *port) bool {
-	mtu := cmp.Or(p.MTU, have.MTU)
-	if p.Kind == api.KindVeth {
-		mtu = cmp.Or(p.MTU, 1500)
-	}
 	device := p.Device == "" || p.Device == have.Device
-	return have.Kind == p.Kind && have.Netns == p.Netns && device && have.Peer == p.Peer && have.MTU == mtu &&
+	return have.Kind == p.Kind && have.Netns == p.Netns && device && have.Peer == p.Peer &&
 		(p.Kind != api.KindVeth || have.IfName == p.IfName) && have.MAC == p.MAC &&
 		sameWords(have.IPs, p.IPs) && sameWords(have.Gateways, p.Gateways)
 }
@@ -350,11 +366,20 @@ func (m *Manager) switchActions(w *world, spec api.SwitchSpec) []action {
 	}}}
 }
 
-func (m *Manager) addNamespace(t *Topology, node *Member) action {
+// addNamespace makes a node's namespace. In one that somebody has removed the name
+// of, programs may go on.
+func (m *Manager) addNamespace(w *world, t *Topology, node *Member) action {
 	return action{
 		kind: "namespaces",
 		what: "add node " + node.Name,
-		do:   func(context.Context) error { return makeNamespace(t.Name, node.Name) },
+		do: func(ctx context.Context) error {
+			if w.member(node.Name) != nil {
+				if err := endProcesses(ctx, t.Name, []string{node.Name}, false); err != nil {
+					return err
+				}
+			}
+			return makeNamespace(t.Name, node.Name)
+		},
 		undo: func(ctx context.Context) error { return m.removeNode(ctx, t.Name, node.Name) },
 	}
 }
@@ -381,7 +406,8 @@ func (m *Manager) addPort(p *port, wanted map[string]*port) []action {
 
 // setPort puts all that can be changed of a port in force.
 func (m *Manager) setPort(ctx context.Context, p *port) error {
-	change := api.PortChange{VLAN: p.VLAN, Options: p.Options, Impair: p.Impair, Description: &p.Description, Down: &p.Down}
+	none := ""
+	change := api.PortChange{VLAN: p.VLAN, Profile: &none, Options: p.Options, Impair: p.Impair, Description: &p.Description, Down: &p.Down}
 	if change.VLAN == nil {
 		access := 1
 		change.VLAN = &api.VLANSpec{Access: &access}
@@ -427,6 +453,9 @@ func (p *port) differs(have api.Port) (all []string) {
 	}
 	if (have.State == api.StateDown) != p.Down {
 		all = append(all, map[bool]string{true: "down", false: "up"}[p.Down])
+	}
+	if have.Profile != "" {
+		all = append(all, "no profile")
 	}
 	if have.Description != p.Description {
 		all = append(all, "description")

@@ -155,10 +155,16 @@ const patience = 3 * time.Second
 // endProcesses ends all processes of some nodes, and with whole those of the lab
 // that belong to no node.
 func endProcesses(ctx context.Context, lab string, nodes []string, whole bool) error {
-	spaces := make(map[netns.ID]bool)
+	own, _ := netns.Identify("/proc/thread-self/ns/net")
+	spaces := processSpaces{named: make(map[netns.ID]bool), marked: map[netns.ID]bool{own: true}}
 	for _, node := range nodes {
 		if id, ok := netns.Identify(filepath.Join(netns.Dir, lab+"-"+node)); ok {
-			spaces[id] = true
+			spaces.named[id] = true
+		}
+	}
+	if s, err := loadState(lab); err == nil {
+		for _, id := range s.Namespaces {
+			spaces.marked[id] = true
 		}
 	}
 	signal := syscall.SIGTERM
@@ -185,11 +191,15 @@ func endProcesses(ctx context.Context, lab string, nodes []string, whole bool) e
 	}
 }
 
-// processes finds those of some nodes, or of the whole lab: all in the nodes'
-// namespaces, and those in ours that bear its name. In another namespace, a
-// container's, there may be a lab of the same name.
-func processes(lab string, nodes []string, spaces map[netns.ID]bool, whole bool) (pids []int) {
-	own, _ := netns.Identify("/proc/thread-self/ns/net")
+// processSpaces are the network namespaces in which processes of a lab may be.
+type processSpaces struct {
+	named  map[netns.ID]bool // of nodes: all in them are
+	marked map[netns.ID]bool // ours, and those that lost their names: those are that bear the lab's
+}
+
+// processes finds those of some nodes, or of the whole lab. In any other namespace,
+// a container's, there may be a lab of the same name.
+func processes(lab string, nodes []string, spaces processSpaces, whole bool) (pids []int) {
 	entries, _ := os.ReadDir("/proc")
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
@@ -197,11 +207,11 @@ func processes(lab string, nodes []string, spaces map[netns.ID]bool, whole bool)
 			continue
 		}
 		id, ok := netns.Identify(fmt.Sprintf("/proc/%d/ns/net", pid))
-		if ok && spaces[id] {
+		if ok && spaces.named[id] {
 			pids = append(pids, pid)
 			continue
 		}
-		if !ok || id != own {
+		if !ok || !spaces.marked[id] {
 			continue
 		}
 		words := environment(pid)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vswitch/vswitch/internal/netns"
 )
 
 // Dir is where labs that are up are noted, a folder for each. It is the machine's,
@@ -29,6 +31,12 @@ type state struct {
 	// that is another by now, as after a restart of the daemon, lacks what was
 	// done to its far end.
 	Devices map[string]int `json:"devices"`
+	// Lacked is what nodes lacked of the file when all was done, as its commands
+	// had taken it.
+	Lacked map[string][]string `json:"lacked,omitempty"`
+	// Namespaces are the nodes' own. Somebody may remove their names, and what
+	// runs in them goes on.
+	Namespaces map[string]netns.ID `json:"namespaces"`
 }
 
 func folder(lab string) string { return filepath.Join(Dir, lab) }
@@ -56,7 +64,7 @@ func (s *state) save() error {
 }
 
 // noting notes a lab, whose keeper reads that, or again what was noted before.
-func (m *Manager) noting(s, was *state) []action {
+func (m *Manager) noting(t *Topology, s, was *state) []action {
 	a := action{kind: "lab", quiet: true, what: "note the lab", do: func(ctx context.Context) error {
 		w, err := m.look(ctx, s.Name)
 		if err != nil {
@@ -66,12 +74,36 @@ func (m *Manager) noting(s, was *state) []action {
 		for name, p := range w.ports {
 			s.Devices[name] = p.Ifindex
 		}
+		if err := s.noteNamespaces(t); err != nil {
+			return err
+		}
 		return s.save()
 	}}
 	if was != nil {
 		a.undo = func(context.Context) error { return was.save() }
 	}
 	return []action{a}
+}
+
+// noteNamespaces notes which namespaces the nodes have, and what these lack.
+func (s *state) noteNamespaces(t *Topology) error {
+	s.Lacked, s.Namespaces = make(map[string][]string), make(map[string]netns.ID)
+	for _, node := range t.Members {
+		if !node.hasNamespace() {
+			continue
+		}
+		if id, ok := netns.Identify(filepath.Join(netns.Dir, t.NetnsName(node))); ok {
+			s.Namespaces[node.Name] = id
+		}
+		lacks, err := node.lacks(t.Name)
+		if err != nil {
+			return err
+		}
+		if len(lacks) > 0 {
+			s.Lacked[node.Name] = names(lacks)
+		}
+	}
+	return nil
 }
 
 // lock takes a lab for one program at a time. It makes its folder.

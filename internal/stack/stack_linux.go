@@ -178,6 +178,18 @@ type Route struct {
 	Dev string `json:"dev,omitempty"` // an interface
 }
 
+// String writes the route as ip route add takes it.
+func (r Route) String() string {
+	text := r.To
+	if r.Via != "" {
+		text += " via " + r.Via
+	}
+	if r.Dev != "" {
+		text += " dev " + r.Dev
+	}
+	return text
+}
+
 // Replace puts the route in force, in place of another to the same network.
 func (r Route) Replace() error {
 	route, err := r.parse()
@@ -226,6 +238,86 @@ func (r Route) parse() (*netlink.Route, error) {
 		route.LinkIndex = link.Attrs().Index
 	}
 	return route, nil
+}
+
+// State is how a network stack stands.
+type State struct {
+	links  map[string]*netlink.LinkAttrs
+	names  map[int]string
+	addrs  map[string]bool // "eth0 10.0.0.1/24"
+	routes []netlink.Route
+}
+
+// Look finds how the network stack stands.
+func Look() (*State, error) {
+	s := &State{links: make(map[string]*netlink.LinkAttrs), names: make(map[int]string), addrs: make(map[string]bool)}
+	links, err := netlink.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	for _, l := range links {
+		s.links[l.Attrs().Name], s.names[l.Attrs().Index] = l.Attrs(), l.Attrs().Name
+	}
+	addrs, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	for _, a := range addrs {
+		s.addrs[s.names[a.LinkIndex]+" "+a.IPNet.String()] = true
+	}
+	if s.routes, err = netlink.RouteList(nil, netlink.FAMILY_ALL); err != nil {
+		return nil, fmt.Errorf("list routes: %w", err)
+	}
+	return s, nil
+}
+
+// Has reports whether there is an interface of that name.
+func (s *State) Has(ifname string) bool { return s.links[ifname] != nil }
+
+// Up reports whether an interface is set up.
+func (s *State) Up(ifname string) bool { return s.Has(ifname) && s.links[ifname].Flags&net.FlagUp != 0 }
+
+// MTU returns that of an interface, in bytes; 0: there is none.
+func (s *State) MTU(ifname string) int {
+	if !s.Has(ifname) {
+		return 0
+	}
+	return s.links[ifname].MTU
+}
+
+// HasAddress reports whether an interface has an address.
+func (s *State) HasAddress(ifname string, prefix netip.Prefix) bool {
+	return s.addrs[ifname+" "+prefix.String()]
+}
+
+// HasRoute reports whether a route is in force.
+func (s *State) HasRoute(r Route) bool {
+	want, err := r.parse()
+	if err != nil {
+		return false
+	}
+	for _, have := range s.routes {
+		to := have.Dst
+		if to == nil { // how some versions give the default route
+			to = &net.IPNet{IP: make(net.IP, len(want.Dst.IP)), Mask: make(net.IPMask, len(want.Dst.Mask))}
+		}
+		if to.String() == want.Dst.String() && have.Gw.Equal(want.Gw) && (r.Dev == "" || have.LinkIndex == want.LinkIndex) {
+			return true
+		}
+	}
+	return false
+}
+
+// SetMTU sets the MTU of an interface, in bytes.
+func SetMTU(ifname string, mtu int) error {
+	link, err := netlink.LinkByName(ifname)
+	if err == nil {
+		err = netlink.LinkSetMTU(link, mtu)
+	}
+	if err != nil {
+		return fmt.Errorf("interface %s: MTU %d: %w", ifname, mtu, err)
+	}
+	return nil
 }
 
 func hostBits(addr string) string {
