@@ -8,11 +8,11 @@ import (
 
 // VLANSettings are the VLANs of a port.
 type VLANSettings struct {
-	Access       *int   `yaml:"access"`
+	Access       *int   `yaml:"access" jsonschema:"minimum=1,maximum=4094"`
 	Trunk        *VLANs `yaml:"trunk"`
-	Native       *int   `yaml:"native"`
+	Native       *int   `yaml:"native" jsonschema:"minimum=1,maximum=4094"`
 	NativeTagged *bool  `yaml:"native_tagged"`
-	Tunnel       *int   `yaml:"tunnel"`
+	Tunnel       *int   `yaml:"tunnel" jsonschema:"minimum=1,maximum=4094"`
 	CVLANs       *VLANs `yaml:"cvlans"`
 	TPID         *Word  `yaml:"tpid"`
 	PriorityTags *Word  `yaml:"priority_tags"`
@@ -27,7 +27,7 @@ type OptionSettings struct {
 	Hairpin      *bool  `yaml:"hairpin"`
 	Isolated     *bool  `yaml:"isolated"`
 	Sticky       *bool  `yaml:"sticky"`
-	MaxMACs      *int   `yaml:"max_macs"`
+	MaxMACs      *int   `yaml:"max_macs" jsonschema:"minimum=0"`
 	PassReserved *Word  `yaml:"pass_reserved"`
 	StormLimit   *Words `yaml:"storm_limit"`
 }

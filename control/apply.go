@@ -92,6 +92,9 @@ func (s *Server) setConfig(ctx context.Context, r *http.Request, body []byte) (a
 		result.Changes = append(result.Changes, step.what)
 	}
 	if !spec.DryRun {
+		err = s.missing(have, want)
+	}
+	if !spec.DryRun && err == nil {
 		err = do(ctx, all)
 	}
 	a := answer{body: result, about: fmt.Sprintf("%d changes", len(all))}
@@ -150,7 +153,7 @@ func do(ctx context.Context, all []step) error {
 			continue
 		}
 		e := asError(err)
-		err = api.Errorf(e.Code, "%s: %s; nothing was changed", one.what, e.Message)
+		err = api.Errorf(e.Code, "%s: %s; %s", one.what, e.Message, asBefore(all[:i]))
 		back, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 		defer cancel()
 		for k := i - 1; k >= 0; k-- {
@@ -162,6 +165,38 @@ func do(ctx context.Context, all []step) error {
 			}
 		}
 		return err
+	}
+	return nil
+}
+
+// asBefore says how things stand when steps were taken back.
+func asBefore(done []step) string {
+	var cut []string
+	for _, s := range done {
+		if name, ok := strings.CutPrefix(s.what, removePort); ok {
+			cut = append(cut, name)
+		}
+	}
+	if len(cut) == 0 {
+		return "nothing was changed"
+	}
+	return "all is configured as it was, with these ports made again: " + strings.Join(cut, ", ")
+}
+
+// missing returns an error for what ports would hang on that is not there, before
+// anything is touched. Ports that stay may be lost.
+func (s *Server) missing(have, want *model) error {
+	for _, sw := range natural.Sorted(maps.Keys(want.switches)) {
+		for _, name := range natural.Sorted(maps.Keys(want.switches[sw].ports)) {
+			next := want.switches[sw].ports[name]
+			if old, stands := have.port(port.PeerName{Switch: sw, Port: name}); stands && hangsAlike(old, next) {
+				continue
+			}
+			if err := s.engine.Missing(next.Attach); err != nil {
+				e := asError(err)
+				return api.Errorf(e.Code, "add port %s/%s: %s; nothing was changed", sw, name, e.Message)
+			}
+		}
 	}
 	return nil
 }
@@ -217,6 +252,10 @@ func hangsAlike(have, want vswitch.PortConfig) bool {
 		mtu(h) == mtu(w) && h.Owner == w.Owner && max(h.Queues, 1) == max(w.Queues, 1) && h.Peer == w.Peer
 }
 
+// removePort begins the name of a step that, taken back, leaves another port of the
+// same name.
+const removePort = "remove port "
+
 // removePorts removes those that nobody wants so, and notes them.
 func (s *Server) removePorts(sw string, have, want *model, gone map[port.PeerName]bool) (all []step) {
 	for _, name := range natural.Sorted(maps.Keys(have.switches[sw].ports)) {
@@ -231,17 +270,33 @@ func (s *Server) removePorts(sw string, have, want *model, gone map[port.PeerNam
 		if isPatch {
 			gone[old.Attach.Peer] = true
 		}
-		all = append(all, step{"remove port " + sw + "/" + name,
+		all = append(all, step{removePort + sw + "/" + name,
 			func(ctx context.Context) error { return s.engine.DeletePort(ctx, sw, name) },
 			func(ctx context.Context) error {
 				_, err := s.engine.AddPort(ctx, own(old))
 				if err == nil && isPatch {
 					err = s.putPort(ctx, far)
 				}
-				return err
+				return errors.Join(err, s.putEntries(ctx, have, want, id, old.Attach.Peer))
 			}})
 	}
 	return all
+}
+
+// putEntries gives ports again the static entries that went with them. Those that
+// were not wanted come again by themselves.
+func (s *Server) putEntries(ctx context.Context, have, want *model, ports ...port.PeerName) (err error) {
+	for _, id := range ports {
+		if have.switches[id.Switch] == nil {
+			continue
+		}
+		for key, at := range have.switches[id.Switch].entries {
+			if at == id.Port && want.hasEntry(id.Switch, key, at) {
+				err = errors.Join(err, s.engine.AddFDB(ctx, id.Switch, key.vlan, key.mac, at))
+			}
+		}
+	}
+	return err
 }
 
 // farStays reports whether the far end of a patch stays, too; of what is no patch,
@@ -349,10 +404,8 @@ func (s *Server) profileSteps(have *model, want vswitch.Profile) []step {
 func (s *Server) removeEntries(sw string, have, want *model) (all []step) {
 	for _, key := range slices.SortedFunc(maps.Keys(have.switches[sw].entries), compareEntries) {
 		at := have.switches[sw].entries[key]
-		if next := want.switches[sw]; next != nil {
-			if to, stays := next.entries[key]; stays && to == at {
-				continue
-			}
+		if want.hasEntry(sw, key, at) {
+			continue
 		}
 		all = append(all, step{fmt.Sprintf("remove entry %s %s", sw, key),
 			func(ctx context.Context) error { return s.engine.DeleteFDB(ctx, sw, key.vlan, key.mac) },
@@ -365,10 +418,8 @@ func (s *Server) removeEntries(sw string, have, want *model) (all []step) {
 func (s *Server) addEntries(sw string, have, want *model, gone map[port.PeerName]bool) (all []step) {
 	for _, key := range slices.SortedFunc(maps.Keys(want.switches[sw].entries), compareEntries) {
 		at := want.switches[sw].entries[key]
-		if old := have.switches[sw]; old != nil {
-			if was, stands := old.entries[key]; stands && was == at && !gone[port.PeerName{Switch: sw, Port: at}] {
-				continue
-			}
+		if have.hasEntry(sw, key, at) && !gone[port.PeerName{Switch: sw, Port: at}] {
+			continue
 		}
 		all = append(all, step{fmt.Sprintf("add entry %s %s", sw, key),
 			func(ctx context.Context) error { return s.engine.AddFDB(ctx, sw, key.vlan, key.mac, at) },

@@ -52,6 +52,15 @@ func (m *model) port(name port.PeerName) (cfg vswitch.PortConfig, ok bool) {
 	return cfg, ok
 }
 
+// hasEntry reports whether a switch has a static entry that leads to a port.
+func (m *model) hasEntry(sw string, key entryKey, port string) bool {
+	if m.switches[sw] == nil {
+		return false
+	}
+	at, ok := m.switches[sw].entries[key]
+	return ok && at == port
+}
+
 // standing returns the configuration as it stands. Nobody changes it meanwhile.
 func (s *Server) standing() (*model, error) {
 	m := newModel()
@@ -169,6 +178,8 @@ func (m *model) joinPatches(doc *config.Document, file *document.Document) {
 			peer := cfg.Attach.Peer
 			far, stands := m.port(peer)
 			switch {
+			case peer == port.PeerName{Switch: s.Key, Port: p.Key}:
+				file.Reject(p.Value.Of("patch"), "a patch joins two ports, and this is its own far end: name a port of another switch")
 			case m.switches[peer.Switch] == nil:
 				file.Reject(p.Value.Of("patch"), "no switch %q%s", peer.Switch, document.DidYouMean(peer.Switch, slices.Collect(maps.Keys(m.switches))))
 			case !stands:
@@ -192,6 +203,9 @@ func (m *model) wantEntry(file *document.Document, sw string, e *config.Entry) {
 	ports := m.switches[sw].ports
 	if _, ok := ports[e.Port]; !ok && !e.Drop {
 		file.Reject(e.Of("port"), "switch %s has no port %q%s", sw, e.Port, document.DidYouMean(e.Port, slices.Collect(maps.Keys(ports))))
+	}
+	if _, twice := m.switches[sw].entries[key]; twice {
+		file.RejectIn(&e.Where, fmt.Sprintf("%s has an entry already: leave one of the two", key))
 	}
 	m.switches[sw].entries[key] = e.Port
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vswitch/vswitch/fdb"
 	"github.com/vswitch/vswitch/frame"
+	"github.com/vswitch/vswitch/port"
 	"github.com/vswitch/vswitch/store"
 	"github.com/vswitch/vswitch/vlan"
 
@@ -35,6 +36,7 @@ type Engine interface {
 	AddPort(ctx context.Context, cfg vswitch.PortConfig) (vswitch.PortInfo, error)
 	SetPort(ctx context.Context, sw, name string, raise bool, change func(*vswitch.PortConfig) error) (vswitch.PortInfo, error)
 	DeletePort(ctx context.Context, sw, name string) error
+	Missing(cfg port.Config) error // what it would hang on, as far as can be told
 	Port(sw, name string) (vswitch.PortInfo, error)
 	Ports(sw string) ([]vswitch.PortInfo, error) // sorted; of all switches with ""
 

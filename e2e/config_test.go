@@ -57,8 +57,21 @@ func TestConfigApplyBesideTraffic(t *testing.T) {
 	if r := h.TryVS("config", "apply", file); r.Code != 1 || !strings.Contains(r.Stderr, "nothing was changed") {
 		t.Errorf("exit %d, %q", r.Code, r.Output())
 	}
+	// So is what was touched: a port goes into another namespace, and the last cannot
+	// be made.
+	h.Namespace("d")
+	write(strings.NewReplacer("netns: c\n", "netns: d\n", "      c:\n", "      z:\n        netns: b\n        ifname: eth0\n      c:\n").Replace(shown))
+	if r := h.TryVS("config", "apply", file); r.Code != 1 || !strings.Contains(r.Stderr, "made again: sw0/c") {
+		t.Errorf("exit %d, %q", r.Code, r.Output())
+	}
+	before["c"] = h.Port("c").Ifindex
 	if now := h.VS("config", "show"); now != shown {
 		t.Errorf("after one that failed:\n%s\nwas\n%s", now, shown)
+	}
+	for name, was := range before {
+		if now := h.Port(name).Ifindex; now != was {
+			t.Errorf("nothing was changed, and port %s had ifindex %d, now %d", name, was, now)
+		}
 	}
 
 	// A daemon that has nothing.

@@ -125,10 +125,32 @@ func (m *Manager) upAlready(ctx context.Context, s *state, t *Topology, text str
 		t.Name, s.Since.Format(time.DateTime), differences, left[0].what, t.Name)
 }
 
+// bereft reports whether all that is left of a lab are switches on whose ports
+// nothing hangs any more, as after the machine was started again.
+func (w *world) bereft() bool {
+	lost := false
+	for _, p := range w.ports {
+		if p.State != api.StateLost && p.Kind != api.KindPatch {
+			return false
+		}
+		lost = lost || p.State == api.StateLost
+	}
+	return lost
+}
+
 func (m *Manager) upNew(ctx context.Context, t *Topology, file string, text []byte) error {
 	w, err := m.look(ctx, t.Name)
 	if err != nil {
 		return err
+	}
+	if len(w.nodes) == 0 && w.bereft() {
+		_, err := m.removeSwitches(ctx, t.Name)
+		if err == nil {
+			w, err = m.look(ctx, t.Name)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	if len(w.switches)+len(w.nodes) > 0 {
 		return refused("something of an earlier lab %s is left: `vsctl lab down %s` takes it away", t.Name, t.Name)

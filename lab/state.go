@@ -66,6 +66,9 @@ func (s *state) save() error {
 // noting notes a lab, whose keeper reads that, or again what was noted before.
 func (m *Manager) noting(t *Topology, s, was *state) []action {
 	a := action{kind: "lab", quiet: true, what: "note the lab", do: func(ctx context.Context) error {
+		if _, err := m.client.Version(ctx); err != nil {
+			return fmt.Errorf("the daemon has gone meanwhile: %w", err)
+		}
 		w, err := m.look(ctx, s.Name)
 		if err != nil {
 			return err

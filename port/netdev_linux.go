@@ -30,14 +30,20 @@ type devPort struct {
 	detach func() error
 }
 
+// device returns a device that is to be a port.
+func (h *Host) device(name string) (netlink.Link, error) {
+	link, err := h.conn.LinkByName(name)
+	if errors.Is(err, rtnl.ErrNotFound) {
+		return nil, errorf(NotFound, "there is no device %s: ip link shows those that are there", name)
+	}
+	return link, err
+}
+
 func (h *Host) openDev(ctx context.Context, id Identity, cfg Config) (*Attachment, error) {
 	if cfg.Device == "" {
 		return nil, errorf(Invalid, "a port of kind dev needs the name of a device")
 	}
-	link, err := h.conn.LinkByName(cfg.Device)
-	if errors.Is(err, rtnl.ErrNotFound) {
-		return nil, errorf(NotFound, "there is no device %s: ip link shows those that are there", cfg.Device)
-	}
+	link, err := h.device(cfg.Device)
 	if err != nil {
 		return nil, err
 	}

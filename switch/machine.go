@@ -12,6 +12,9 @@ type Host interface {
 	// Find finds the place of a port where another program has to be asked
 	// for it (port.Config.Asks), which may take seconds. It changes nothing.
 	Find(ctx context.Context, cfg port.Config) (*port.Place, error)
+	// Missing returns an error for what a port would hang on that is not there, as
+	// far as can be told without asking another program.
+	Missing(cfg port.Config) error
 	// Open attaches a port, or changes nothing. at is what Find has found; it
 	// stays the caller's.
 	Open(ctx context.Context, id port.Identity, cfg port.Config, at *port.Place) (Attachment, error)
@@ -49,6 +52,8 @@ func (a attachment) Info() port.Info     { return a.Attachment.Info }
 func (m machine) Find(ctx context.Context, cfg port.Config) (*port.Place, error) {
 	return m.host.Find(ctx, cfg)
 }
+
+func (m machine) Missing(cfg port.Config) error { return m.host.Missing(cfg) }
 
 func (m machine) Open(ctx context.Context, id port.Identity, cfg port.Config, at *port.Place) (Attachment, error) {
 	a, err := m.host.Open(ctx, id, cfg, at)

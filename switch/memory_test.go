@@ -37,6 +37,8 @@ func newMemory() *memory {
 
 func (m *memory) Find(context.Context, port.Config) (*port.Place, error) { return nil, nil }
 
+func (m *memory) Missing(port.Config) error { return nil }
+
 func (m *memory) Open(_ context.Context, id port.Identity, _ port.Config, _ *port.Place) (Attachment, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

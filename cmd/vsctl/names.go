@@ -54,7 +54,7 @@ func optionalSwitch(args []string) (string, error) {
 // meant.
 func (a *app) suggest(ctx context.Context, err error, want portName) error {
 	var e *api.Error
-	if !errors.As(err, &e) || e.Code != api.NotFound {
+	if !errors.As(err, &e) || e.Code != api.NotFound || strings.HasPrefix(e.Message, "no profile ") {
 		return err
 	}
 	c := a.client()

@@ -137,6 +137,8 @@ type host struct {
 
 func (h *host) Find(context.Context, port.Config) (*port.Place, error) { return nil, nil }
 
+func (h *host) Missing(port.Config) error { return nil }
+
 func (h *host) Open(ctx context.Context, id port.Identity, cfg port.Config, _ *port.Place) (vswitch.Attachment, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

@@ -77,6 +77,7 @@ func generate(root, name string) ([]byte, error) {
 		return nil, err
 	}
 	s := g.reflector.Reflect(file.of)
+	leaveOpen(s)
 	s.Title, s.Description = file.title, file.description
 	text, err := json.MarshalIndent(s, "", "  ")
 	return append(text, '\n'), err
@@ -92,6 +93,8 @@ func (g *generator) special(t reflect.Type) *jsonschema.Schema {
 		return mappingOf(orNothing(g.of(value.Type)))
 	}
 	switch t {
+	case reflect.TypeFor[string]():
+		return scalar()
 	case reflect.TypeFor[map[string]string]():
 		return mappingOf(scalar())
 	case reflect.TypeFor[[]string]():
@@ -103,7 +106,7 @@ func (g *generator) special(t reflect.Type) *jsonschema.Schema {
 	case reflect.TypeFor[lab.Addresses]():
 		return anyOf(words(), mappingOf(words()))
 	case reflect.TypeFor[config.VLANs]():
-		return anyOf(scalar(), listOf(scalar()))
+		return anyOf(vlans(), listOf(vlans()))
 	case reflect.TypeFor[lab.Command]():
 		return command()
 	case reflect.TypeFor[lab.Duration]():
@@ -154,17 +157,64 @@ func (g *generator) of(t reflect.Type) *jsonschema.Schema {
 
 func text() *jsonschema.Schema { return &jsonschema.Schema{Type: "string"} }
 
+// ofTypes is a schema of what is of one of some types, and as another says.
+func ofTypes(s *jsonschema.Schema, types ...string) *jsonschema.Schema {
+	s.Type, s.Extras = "", map[string]any{"type": types}
+	return s
+}
+
 // scalar is a word, which may look like a number or a truth.
 func scalar() *jsonschema.Schema {
-	return anyOf(text(), &jsonschema.Schema{Type: "number"}, &jsonschema.Schema{Type: "boolean"})
+	return ofTypes(&jsonschema.Schema{}, "string", "number", "boolean")
 }
 
-// orNothing is what may be left empty, as in "h1:".
+// leaveOpen has all values of a mapping be left empty, as in "ip:", and those in
+// them.
+func leaveOpen(s *jsonschema.Schema) {
+	if s == nil {
+		return
+	}
+	for _, part := range append(slices.Clone(s.AnyOf), s.Items, s.AdditionalProperties) {
+		leaveOpen(part)
+	}
+	if s.Properties == nil {
+		return
+	}
+	for p := s.Properties.Oldest(); p != nil; p = p.Next() {
+		leaveOpen(p.Value)
+		p.Value = orNothing(p.Value)
+	}
+}
+
+// orNothing is what may be left empty.
 func orNothing(s *jsonschema.Schema) *jsonschema.Schema {
-	return anyOf(s, &jsonschema.Schema{Type: "null"})
+	types, _ := s.Extras["type"].([]string)
+	switch {
+	case s.Type == "" && len(types) == 0:
+		s.AnyOf = append(s.AnyOf, &jsonschema.Schema{Type: "null"})
+		return s
+	case slices.Contains(types, "null"):
+		return s
+	case s.Enum != nil:
+		s.Enum = append(s.Enum, nil)
+	}
+	if s.Type != "" {
+		types = []string{s.Type}
+	}
+	return ofTypes(s, append(types, "null")...)
 }
 
-func words() *jsonschema.Schema   { return anyOf(text(), listOf(text())) }
+// vlanID is the number of a VLAN (IEEE 802.1Q, 9.6).
+func vlanID() *jsonschema.Schema {
+	return &jsonschema.Schema{Type: "integer", Minimum: "1", Maximum: "4094"}
+}
+
+// vlans are numbers and ranges of them.
+func vlans() *jsonschema.Schema {
+	return anyOf(vlanID(), &jsonschema.Schema{Type: "string", Pattern: `^(all|none|[0-9]+(-[0-9]+)?( *, *[0-9]+(-[0-9]+)?)*)$`})
+}
+
+func words() *jsonschema.Schema   { return anyOf(scalar(), listOf(scalar())) }
 func command() *jsonschema.Schema { return anyOf(text(), listOf(scalar())) }
 
 func anyOf(all ...*jsonschema.Schema) *jsonschema.Schema { return &jsonschema.Schema{AnyOf: all} }

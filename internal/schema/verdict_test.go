@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/vswitch/vswitch/lab"
+)
+
+// TestSchemaJudgesAsTheProgram gives the schema and what reads the files the same
+// files: an editor must not mark what is right, nor pass what is wrong where that
+// can be seen without knowing the rest of the file.
+func TestSchemaJudgesAsTheProgram(t *testing.T) {
+	schema := compiled(t, "lab")
+	accepts := func(text []byte) error {
+		asJSON, err := yaml.YAMLToJSON(text)
+		if err != nil {
+			return err
+		}
+		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(asJSON))
+		if err != nil {
+			return err
+		}
+		return schema.Validate(value)
+	}
+	files, err := filepath.Glob("../../examples/*.yaml")
+	if err != nil || len(files) < 9 {
+		t.Fatalf("%d examples, %v", len(files), err)
+	}
+	for _, file := range append(files, "../../lab/testdata/campus.yaml", "../../lab/testdata/forty.yaml") {
+		text, err := os.ReadFile(file)
+		if err == nil {
+			err = accepts(text)
+		}
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+	const link = "nodes: {h1: {}, s: {kind: switch}}\nlinks: [{endpoints: [h1, s], "
+	for _, text := range []string{
+		"description: 5\nnodes: {h1: }\ntests:\nlinks:\n",
+		"nodes: {h1: {ip: , gateway: , routes: , exec: , services: , sysctls: {net.ipv4.ip_forward: 1}}}",
+		link + "access: 10}]",
+		link + "trunk: all}]",
+		link + "trunk: 10-20, native: 4094}]",
+		link + "trunk: [10, 20-30], native: 10, native_tagged: true}]",
+		link + "impair: }]",
+		link + "impair: {delay: 5ms, loss: 1%}}]",
+		link + "storm_limit: [1000pps, bcast=10mbit]}]",
+		link + "access: 0}]",
+		link + "access: 4095}]",
+		link + "tunnel: 5000}]",
+		link + "trunk: 10, native: -1}]",
+		link + "trunk: some}]",
+		link + "trunk: 4095}]",
+		link + "max_macs: -1}]",
+		link + "impair: {delai: 5ms}}]",
+		link + "vlan: 5}]",
+		"nodes: {h1: {kind: hots}}",
+		"nodes: [h1]",
+		"nodes: {h1: {ipp: 10.0.0.1/24}}",
+	} {
+		_, check := lab.Read("f", []byte(text))
+		judged := accepts([]byte(text))
+		if (check == nil) != (judged == nil) {
+			t.Errorf("%s\n  the program says %v\n  the schema says %v", text, check, judged)
+		}
+	}
+}
+
+func compiled(t *testing.T, name string) *jsonschema.Schema {
+	t.Helper()
+	text, err := generate("../..", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc any
+	if err := json.Unmarshal(text, &doc); err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource(name, doc); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema
+}
