@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // before and after are two files of a lab that differ in all that its nodes have.
@@ -286,4 +288,56 @@ links:
 	if left, err := exec.Command("pgrep", "-axf", "sleep 100[12]").Output(); err == nil {
 		t.Errorf("after the lab is down, there runs:\n%s", left)
 	}
+}
+
+// TestLabAfterTheMachineStarts has all that a start of the machine leaves of a lab be
+// gone: namespaces, and what is in /run. The daemon still knows its switches.
+func TestLabAfterTheMachineStarts(t *testing.T) {
+	h := NewHost(t)
+	file := h.lab("name: reboot\nnodes: {h1: {ip: 10.0.0.1/24}, h2: {ip: 10.0.0.2/24}, sw1: {kind: switch}, sw2: {kind: switch}}\nlinks: [{endpoints: [h1, sw1]}, {endpoints: [h2, sw2]}, {endpoints: [sw1, sw2]}]")
+	h.VS("lab", "up", file)
+	h.Kill9()
+	h.Run("ip", "netns", "del", "reboot-h1")
+	h.Run("ip", "netns", "del", "reboot-h2")
+	h.Run("rm", "-r", "/run/vswitch/labs/reboot", "/etc/netns/reboot-h1", "/etc/netns/reboot-h2")
+	h.Start()
+	h.VS("lab", "up", file)
+	if out := h.VS("lab", "ping", "reboot"); !strings.Contains(out, "2 of 2") {
+		t.Errorf("pings: %s", out)
+	}
+	h.VS("lab", "down", "reboot")
+	h.noLabs()
+
+	// What somebody else has made is left alone.
+	h.VS("switch", "add", "reboot.sw1")
+	if r := h.TryVS("lab", "up", file); r.Code != 1 || !strings.Contains(r.Stderr, "is left") {
+		t.Errorf("exit %d: %s", r.Code, r.Output())
+	}
+	h.VS("switch", "del", "reboot.sw1")
+}
+
+// TestLabWhoseDaemonGoes has the daemon killed while a lab is built.
+func TestLabWhoseDaemonGoes(t *testing.T) {
+	h := NewHost(t)
+	file := h.lab("name: gone\nnodes: {h1: {exec: [\"sh -c 'touch began; read x <go'\"]}, sw1: {kind: switch}}\nlinks: [{endpoints: [h1, sw1]}]")
+	fifo := filepath.Join(filepath.Dir(file), "go")
+	h.Run("mkfifo", fifo)
+	done := make(chan Result, 1)
+	go func() { done <- h.TryVS("lab", "up", file) }()
+	h.Eventually(10*time.Second, func() error {
+		_, err := os.Stat(filepath.Join(filepath.Dir(file), "began"))
+		return err
+	})
+	h.Kill9()
+	if err := os.WriteFile(fifo, []byte("\n"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if r := <-done; r.Code == 0 || !strings.Contains(r.Stderr, "the daemon has gone meanwhile") {
+		t.Errorf("exit %d: %s", r.Code, r.Output())
+	}
+	h.Start()
+	h.Run("sh", "-c", "rm "+fifo+"; echo >"+fifo)
+	h.VS("lab", "up", file)
+	h.VS("lab", "down", "gone")
+	h.noLabs()
 }
