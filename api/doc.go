@@ -55,6 +55,12 @@ const (
 	Timeout  Code = "timeout"   // the answer did not come in time
 )
 
+// Shutdown is the body of POST /v1/shutdown, which ends the daemon. With Remove it
+// leaves no device, whatever it was told of its ports when it started.
+type Shutdown struct {
+	Remove bool `json:"remove,omitempty"`
+}
+
 // Version is the answer to GET /v1/version.
 type Version struct {
 	Version string `json:"version"`

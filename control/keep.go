@@ -304,6 +304,9 @@ func (s *Server) Restore(ctx context.Context, first string) error {
 		doc = s.keeper.store.Document()
 	}
 	if doc["switches"] == nil {
+		if err := s.engine.Inherit(ctx, func(string, string) bool { return false }); err != nil {
+			return err
+		}
 		if err := s.engine.AddSwitch(ctx, first, vswitch.DefaultSettings()); err != nil {
 			return err
 		}
@@ -348,6 +351,10 @@ func (s *Server) restore(ctx context.Context, name string, text []byte) error {
 		}
 		return err
 	}
+	err = s.engine.Inherit(ctx, func(sw, name string) bool { _, ok := want.port(port.PeerName{Switch: sw, Port: name}); return ok })
+	if err != nil {
+		return err
+	}
 	for _, step := range s.steps(have, want, add) {
 		if err := step.do(ctx); err != nil {
 			if ctx.Err() != nil {
@@ -356,5 +363,5 @@ func (s *Server) restore(ctx context.Context, name string, text []byte) error {
 			s.cfg.Log.Error("a part of the configuration cannot be restored", "part", step.what, "error", err)
 		}
 	}
-	return nil
+	return s.engine.Disinherit()
 }

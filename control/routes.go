@@ -17,14 +17,18 @@ type handler func(ctx context.Context, r *http.Request, body []byte) (answer, er
 // methods are the handlers of a path.
 type methods map[string]handler
 
-// configPath is that of the configuration as a whole.
-const configPath = "/v1/config"
+// Paths of requests that are no change of one thing.
+const (
+	configPath   = "/v1/config"
+	shutdownPath = "/v1/shutdown"
+)
 
 // table returns the handlers of each path but that of the events.
 func (s *Server) table() map[string]methods {
 	return map[string]methods{
 		"/v1/version":                   {http.MethodGet: s.version},
 		"/v1/show":                      {http.MethodGet: s.show},
+		shutdownPath:                    {http.MethodPost: s.shutdown},
 		"/v1/switches":                  {http.MethodGet: s.listSwitches, http.MethodPost: s.addSwitch},
 		"/v1/switches/{switch}":         {http.MethodGet: s.getSwitch, http.MethodPatch: s.setSwitch, http.MethodDelete: s.deleteSwitch},
 		configPath:                      {http.MethodGet: s.getConfig, http.MethodPost: s.setConfig},
@@ -144,8 +148,11 @@ func (s *Server) changed(r *http.Request, p *peer, h handler, body []byte) answe
 // changeAndKeep makes a change and keeps it: what cannot be kept is not begun.
 func (s *Server) changeAndKeep(ctx context.Context, r *http.Request, h handler, body []byte) (answer, error) {
 	room := usualRoom
-	if r.URL.Path == configPath {
+	switch r.URL.Path {
+	case configPath:
 		room += 4 * len(body) // short keys are written out
+	case shutdownPath:
+		room = 0
 	}
 	release, err := s.keeper.reserve(room)
 	if err != nil {
@@ -180,6 +187,24 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, a answer) {
 		s.cfg.Log.Debug("an answer was not read", "path", r.URL.Path, "error", err)
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// shutdown has the daemon end, once the answer is out.
+func (s *Server) shutdown(_ context.Context, r *http.Request, body []byte) (answer, error) {
+	if _, err := params(r); err != nil {
+		return answer{}, err
+	}
+	var spec api.Shutdown
+	if len(body) > 0 {
+		if err := decode(body, &spec); err != nil {
+			return answer{}, err
+		}
+	}
+	if s.cfg.Shutdown == nil {
+		return answer{}, api.Errorf(api.Refused, "this daemon ends with the program that it is a part of")
+	}
+	s.cfg.Shutdown(spec.Remove)
+	return answer{}, nil
 }
 
 func (s *Server) version(_ context.Context, r *http.Request, _ []byte) (answer, error) {

@@ -41,6 +41,8 @@ type Engine interface {
 	Ports(sw string) ([]vswitch.PortInfo, error) // sorted; of all switches with ""
 
 	RestorePort(ctx context.Context, cfg vswitch.PortConfig) (why error, err error)
+	Inherit(ctx context.Context, stays func(sw, name string) bool) error
+	Disinherit() error
 
 	Entry(sw string, v vlan.ID, m frame.MAC) (vswitch.FDBEntry, error)
 	FDB(sw string) ([]vswitch.FDBEntry, error) // sorted
@@ -57,6 +59,10 @@ type Config struct {
 	Version string       // that GET /v1/version answers with
 	Log     *slog.Logger // of changes, and of who asked for them; nil: nowhere
 	Store   *store.Store // that keeps the configuration; nil: it is kept nowhere
+
+	// Shutdown is called when somebody asks for the end of the daemon, and with
+	// remove, for that of all its devices; nil: that is refused.
+	Shutdown func(remove bool)
 }
 
 // How long a client may take for each step of a request, and the daemon for

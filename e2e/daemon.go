@@ -108,6 +108,24 @@ func (d *Daemon) Kill9() {
 	d.p.Kill()
 }
 
+// EndAndLeave ends a daemon that was started with --keep-ports by SIGTERM: all its
+// devices stay.
+func (d *Daemon) EndAndLeave() {
+	d.h.t.Helper()
+	made := d.devices()
+	d.p.Signal(syscall.SIGTERM)
+	if r := d.p.Wait(d.h.t, Patience); r.Code != 0 {
+		d.h.t.Errorf("vswitchd ended with status %d, want 0", r.Code)
+	}
+	d.checkRaces()
+	links := d.h.Links()
+	for _, dev := range made {
+		if _, ok := links[dev]; !ok && dev != "eth0" { // a TAP in a namespace
+			d.h.t.Errorf("device %s went with a vswitchd that was to leave it", dev)
+		}
+	}
+}
+
 // MustCleanShutdown ends the daemon with SIGTERM: it must go within
 // [ShutdownTime], with exit status 0, without a race reported, and none of the
 // devices that it made may be left.

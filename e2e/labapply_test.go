@@ -199,7 +199,8 @@ func TestLabTestIsTakenBack(t *testing.T) {
 	h := NewHost(t)
 	h.VS("lab", "up", h.lab(strings.Replace(tested, "  - down: sw1:up\n", "  - down: sw1:up\n  - exec: {node: h1, command: \"echo waits >/run/waits; sleep 60\"}\n", 1)))
 	links := h.labLinks("tested")
-	p := h.Go(vsctlPath(t), "--socket", h.Socket, "lab", "test", "tested")
+	// The tests themselves may run with nohup.
+	p := h.Go("env", "--default-signal=HUP", vsctlPath(t), "--socket", h.Socket, "lab", "test", "tested")
 	h.Eventually(0, func() error {
 		if r := h.Try("cat", "/run/waits"); r.Code != 0 {
 			return fmt.Errorf("the test is not there yet")

@@ -51,6 +51,10 @@ type kind interface {
 	// release gives back everything but that device, which may be deleted
 	// already, and the Device, which is closed already.
 	release() error
+
+	// leave ends what watches, and nothing else: what was made or changed stays
+	// for a daemon that comes.
+	leave()
 }
 
 // Status asks the kernel how the attachment stands. Of one that is closed it
@@ -100,6 +104,14 @@ func (a *Attachment) seize() (ok bool) {
 
 // closeDevice closes the device of a, which is seized.
 func (a *Attachment) closeDevice() error { return a.Device.Close() }
+
+// leave closes the device of a, which is seized, and lets all else be.
+func (a *Attachment) leave() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.kind.leave()
+	return a.Device.Close()
+}
 
 // release releases the rest of a.
 func (a *Attachment) release() error {

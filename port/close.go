@@ -3,6 +3,7 @@ package port
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/vswitch/vswitch/internal/rtnl"
@@ -24,6 +25,9 @@ func (h *Host) closeAll(all []*Attachment) error {
 		if !a.seize() {
 			continue
 		}
+		if tap, ok := a.kind.(*tapPort); ok {
+			tap.letGo()
+		}
 		index := a.kind.made()
 		if index != 0 {
 			indexes = append(indexes, index)
@@ -42,6 +46,13 @@ func (h *Host) closeAll(all []*Attachment) error {
 	return errors.Join(deleting, closing,
 		each(late, 1, (*Attachment).closeDevice), // nothing to wait for any more
 		each(append(early, late...), closers, (*Attachment).release))
+}
+
+// LeaveAll lets go of attachments, and leaves what they made and changed as it is,
+// for a daemon of this instance that starts: see [Host.Inherit].
+func (h *Host) LeaveAll(all []*Attachment) error {
+	all = slices.DeleteFunc(slices.Clone(all), func(a *Attachment) bool { return !a.seize() })
+	return each(all, closers, (*Attachment).leave)
 }
 
 // each does something with all attachments, some at a time.

@@ -21,6 +21,15 @@ type devState struct {
 	set    int // the MTU that the switch sets; 0: none
 }
 
+// suits reports whether the device is as a port wants it.
+func (st devState) suits(cfg Config) bool {
+	set := cfg.MTU
+	if set == st.mtu {
+		set = 0
+	}
+	return st.set == set
+}
+
 // devMark is what an alternative name of a device in use tells.
 type devMark struct {
 	instance string

@@ -3,6 +3,7 @@ package port
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/cilium/ebpf"
@@ -73,14 +74,15 @@ func (d *dropper) Close() error {
 
 // attach drops what the device receives, behind packet sockets. detach ends
 // that; where the device was made for the port, it is to be called once the
-// device is deleted.
-func (d *dropper) attach(index int, made bool) (detach func() error, err error) {
+// device is deleted, and else it takes the qdisc along where that is ours. What an
+// earlier daemon has attached stays.
+func (d *dropper) attach(index int, made, ours bool) (detach func() error, err error) {
 	prog, err := d.program()
 	if err != nil {
 		return nil, err
 	}
 	if !d.tcx {
-		detach, classicErr := d.attachClassic(index, prog, made)
+		detach, classicErr := d.attachClassic(index, prog, made, ours)
 		if classicErr == nil {
 			return detach, nil
 		}
@@ -93,7 +95,7 @@ func (d *dropper) attach(index int, made bool) (detach func() error, err error) 
 	return l.Close, nil
 }
 
-func (d *dropper) attachClassic(index int, prog *ebpf.Program, made bool) (detach func() error, err error) {
+func (d *dropper) attachClassic(index int, prog *ebpf.Program, made, ours bool) (detach func() error, err error) {
 	h, err := d.conn.Handle()
 	if err != nil {
 		return nil, err
@@ -116,7 +118,11 @@ func (d *dropper) attachClassic(index int, prog *ebpf.Program, made bool) (detac
 		Name:         d.name,
 		DirectAction: true,
 	}
-	if err := h.FilterAdd(filter); err != nil {
+	err = h.FilterAdd(filter)
+	if errors.Is(err, unix.EEXIST) && d.attached(h, index) {
+		err = nil
+	}
+	if err != nil {
 		if mine {
 			h.QdiscDel(qdisc)
 		}
@@ -125,7 +131,16 @@ func (d *dropper) attachClassic(index int, prog *ebpf.Program, made bool) (detac
 	if made {
 		return func() error { return nil }, nil // it went with the device
 	}
-	return func() error { return d.remove(index, mine) }, nil
+	return func() error { return d.remove(index, ours) }, nil
+}
+
+// attached reports whether a device has our filter.
+func (d *dropper) attached(h *netlink.Handle, index int) bool {
+	filters, err := h.FilterList(&netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: index}}, netlink.HANDLE_MIN_INGRESS)
+	return err == nil && slices.ContainsFunc(filters, func(f netlink.Filter) bool {
+		b, ok := f.(*netlink.BpfFilter)
+		return ok && b.Name == d.name
+	})
 }
 
 func clsact(index int) *netlink.GenericQdisc {

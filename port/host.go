@@ -36,7 +36,10 @@ type Host struct {
 	containers *containers
 
 	mu   sync.Mutex
-	used map[int]Identity // devices that ports use but did not make, by index
+	used map[int]Identity         // devices that ports use but did not make, by index
+	left map[Identity][]*leftover // by an earlier daemon
+
+	taken int // of these
 }
 
 // NewHost returns a Host for the network namespace of the calling thread,
@@ -97,7 +100,8 @@ func (h *Host) Close() error {
 }
 
 // Open attaches the port id to what cfg names: it makes or finds the device,
-// and sets it up. It happens whole or not at all. Its errors are [*Error], for
+// and sets it up, or takes what an earlier daemon has left for it. It happens whole or
+// not at all. Its errors are [*Error], for
 // people. at is what Find has found for cfg, and stays the caller's; where it
 // is nil Open finds it, in whatever time that takes.
 func (h *Host) Open(ctx context.Context, id Identity, cfg Config, at *Place) (*Attachment, error) {
@@ -113,9 +117,12 @@ func (h *Host) Open(ctx context.Context, id Identity, cfg Config, at *Place) (*A
 	case Veth, Tap:
 		a, err = h.openAt(ctx, id, cfg, at)
 	case Dev:
+		h.adopt(id, cfg, nil) // the device tells
 		a, err = h.openDev(ctx, id, cfg)
 	case VM:
-		a, err = h.openVM(ctx, id, cfg)
+		if a = h.adopt(id, cfg, nil); a == nil {
+			a, err = h.openVM(ctx, id, cfg)
+		}
 	default:
 		err = errorf(Invalid, "a port of kind %q is not attached to a device", cfg.Kind)
 	}
@@ -139,6 +146,9 @@ func (h *Host) openAt(ctx context.Context, id Identity, cfg Config, at *Place) (
 		defer at.Close()
 	} else if !at.stands() {
 		return nil, errorf(Refused, "%s ended just now: start it again", at.what)
+	}
+	if a := h.adopt(id, cfg, at); a != nil {
+		return a, nil
 	}
 	if cfg.Kind == Tap {
 		return h.openTap(ctx, id, cfg, at)

@@ -1,11 +1,14 @@
 package port
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/vswitch/vswitch/frame"
@@ -21,6 +24,12 @@ import (
 type Identity struct{ Switch, Port string }
 
 func (id Identity) String() string { return id.Switch + "/" + id.Port }
+
+// identity reads what String has written.
+func identity(s string) (id Identity) {
+	id.Switch, id.Port, _ = strings.Cut(s, "/")
+	return id
+}
 
 // marker makes the marks of one instance of the daemon.
 type marker struct {
@@ -39,9 +48,25 @@ func newMarker(instance string, home uint64) marker {
 
 const aliasPrefix = "vswitch:"
 
-// alias returns the mark of a device made for a port.
+// alias returns the mark of a device that is being made for a port.
 func (m marker) alias(id Identity) string {
 	return aliasPrefix + m.instance + ":" + id.String()
+}
+
+// doneAlias returns its mark once it is made, which also says as what: a daemon that
+// starts takes only what is whole, and what its port is still to hang on.
+func (m marker) doneAlias(id Identity, cfg Config) string {
+	addresses, gateways := slices.Clone(cfg.Addresses), slices.Clone(cfg.Gateways)
+	slices.SortFunc(addresses, func(a, b netip.Prefix) int { return cmp.Compare(a.String(), b.String()) })
+	slices.SortFunc(gateways, netip.Addr.Compare)
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %q %q %q %s %v %v %d %q %d", cfg.Kind, cfg.Netns, cfg.Container, cfg.Device,
+		cfg.MAC, addresses, gateways, cmp.Or(cfg.MTU, defaultMTU), cfg.Owner, max(cfg.Queues, 1)))
+	return m.alias(id) + ":" + hex.EncodeToString(sum[:6])
+}
+
+// owned reports whether an alias says that a device is that of a port.
+func (m marker) owned(alias string, id Identity) bool {
+	return alias == m.alias(id) || strings.HasPrefix(alias, m.alias(id)+":")
 }
 
 // made reports whether a device with that group and alias was made by this
@@ -60,7 +85,9 @@ func aliasOwner(alias string) (instance, port string, ok bool) {
 	if !ok {
 		return "", "", false
 	}
-	return strings.Cut(rest, ":")
+	instance, port, ok = strings.Cut(rest, ":")
+	port, _, _ = strings.Cut(port, ":")
+	return instance, port, ok
 }
 
 // filterName names the filter that this instance puts on devices.

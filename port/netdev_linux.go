@@ -96,7 +96,7 @@ func (d *devPort) take(name string) (device Device, err error) {
 	if err := setIPv6(name, false); err != nil && d.before.ipv6 == '0' {
 		return nil, fmt.Errorf("turn IPv6 off on %s: %w", name, err)
 	}
-	if d.detach, err = h.drop.attach(d.index, false); err != nil {
+	if d.detach, err = h.drop.attach(d.index, false, !d.before.clsact); err != nil {
 		return nil, err
 	}
 	err = h.conn.Set(d.index, rtnl.Change{Flags: unix.IFF_UP, Mask: unix.IFF_UP, MTU: d.before.set})
@@ -309,6 +309,11 @@ func (d *devPort) setCarrier(bool) error { return nil }
 func (d *devPort) keys() []Key { return []Key{linkKey(rtnl.Here, d.index), deviceKey(d.asked)} }
 
 func (d *devPort) made() int { return 0 }
+
+func (d *devPort) leave() {
+	d.host.beat.remove(d.index)
+	d.host.unclaim(d.index)
+}
 
 func (d *devPort) release() error {
 	d.host.beat.remove(d.index)

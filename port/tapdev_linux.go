@@ -23,7 +23,8 @@ const maxTapMTU = maxMTU - frame.HeaderLen
 // tapPort is a TAP that the switch holds open: the switch is the cable, and
 // the device is an interface of the stack of its namespace.
 //
-// It is opened here and then moved to where it belongs. A TAP's descriptor
+// It is persistent, so that it is still there when another daemon comes. It is
+// opened here and then moved to where it belongs. A TAP's descriptor
 // keeps the namespace alive in which /dev/net/tun was opened (tun_chr_open in
 // drivers/net/tun.c), which is thus our own: when the other one goes, the
 // device goes with it, and the descriptor says EBADFD.
@@ -42,11 +43,9 @@ func (h *Host) openTap(ctx context.Context, id Identity, cfg Config, at *Place) 
 		return nil, errorf(Invalid, "MTU %d: a TAP takes %d to %d", cfg.MTU, minMTU, maxTapMTU)
 	}
 	ns := at.ns
-	t := &tapPort{host: h, id: id, place: at.place, ns: rtnl.Here}
-	if ns != nil && ns.ID() != h.self.ID() {
-		if t.ns, err = h.conn.NamespaceNumber(ns.FD()); err != nil {
-			return nil, err
-		}
+	t := &tapPort{host: h, id: id, place: at.place}
+	if t.ns, err = h.numberOf(ns); err != nil {
+		return nil, err
 	}
 	if err := t.make(ns == nil, cfg); err != nil {
 		return nil, err
@@ -56,16 +55,63 @@ func (h *Host) openTap(ctx context.Context, id Identity, cfg Config, at *Place) 
 		err = ctx.Err()
 	}
 	if err != nil {
-		t.device.Close() // the TAP goes with it: it is not persistent
+		t.letGo()
+		t.device.Close() // the TAP goes with it
 		return nil, err
 	}
-	t.place.watch(h)
-	info := Info{Device: t.ifName, Netns: cfg.Netns, Namespace: at.id, IfName: t.ifName, MTU: mtu, TagRoom: tapTagRoom}
+	return t.attachment(cfg, mtu), nil
+}
+
+// adoptTap attaches a port to the TAP that an earlier daemon made for it and left.
+// It has to be opened where it is: the descriptor then keeps that namespace alive
+// until the port is lost or closed.
+func (h *Host) adoptTap(id Identity, cfg Config, at *Place, old *leftover) (_ *Attachment, err error) {
+	t := &tapPort{host: h, id: id, place: at.place, index: old.index, ifName: old.name}
+	if t.ns, err = h.numberOf(at.ns); err != nil {
+		return nil, err
+	}
+	mtu := 0
+	err = h.inside(at.ns, func(c *rtnl.Conn) error {
+		link, err := t.find(c)
+		if err != nil {
+			return fmt.Errorf("find the TAP in %s: %w", t.place.what, err)
+		}
+		t.index, t.ifName, mtu = link.Attrs().Index, link.Attrs().Name, link.Attrs().MTU
+		fd, err := openTun(t.ifName, tapFlags)
+		if err == nil {
+			t.device = newTapDevice(fd)
+			err = setOffloads(fd)
+		}
+		return err
+	})
+	if err == nil {
+		return t.attachment(cfg, mtu), nil
+	}
+	if t.device != nil {
+		t.device.Close()
+	}
+	return nil, err
+}
+
+// attachment is the port's hold, once all is made.
+func (t *tapPort) attachment(cfg Config, mtu int) *Attachment {
+	t.place.watch(t.host)
+	info := Info{Device: t.ifName, Netns: cfg.Netns, Namespace: t.place.id, IfName: t.ifName, MTU: mtu, TagRoom: tapTagRoom}
 	if t.ns == rtnl.Here {
 		info.Ifindex = t.index
 	}
-	return &Attachment{Device: t.device, Info: info, host: h, id: id, kind: t}, nil
+	return &Attachment{Device: t.device, Info: info, host: t.host, id: t.id, kind: t}
 }
+
+// letGo has the TAP go when its descriptor is closed.
+func (t *tapPort) letGo() {
+	if fd := t.device.FD(); fd >= 0 {
+		_ = unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 0) // it may have gone
+	}
+}
+
+// tapFlags are those of a TAP with the kernel's descriptions of offloads.
+const tapFlags = unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR
 
 // make opens a TAP here, under its last name where it is to stay.
 func (t *tapPort) make(stays bool, cfg Config) error {
@@ -75,7 +121,7 @@ func (t *tapPort) make(stays bool, cfg Config) error {
 		names = h.farNames(cfg, t.id, true)
 	}
 	for _, name := range names {
-		fd, err := openTun(name, unix.IFF_TAP|unix.IFF_NO_PI|unix.IFF_VNET_HDR)
+		fd, err := openTun(name, tapFlags|unix.IFF_TUN_EXCL)
 		if errors.Is(err, unix.EBUSY) {
 			continue // that name is taken
 		}
@@ -92,8 +138,9 @@ func (t *tapPort) make(stays bool, cfg Config) error {
 	return nameExists(cfg, t.place.what, unix.EEXIST)
 }
 
-// openTun makes a TAP and returns its descriptor, which does not block. It
-// never takes over one that exists: EBUSY.
+// openTun makes a TAP, or opens one that exists and is open nowhere, and returns its
+// descriptor, which does not block. With IFF_TUN_EXCL it never takes over one that
+// exists: EBUSY.
 func openTun(name string, flags uint16) (fd int, err error) {
 	fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -101,7 +148,7 @@ func openTun(name string, flags uint16) (fd int, err error) {
 	}
 	req, err := unix.NewIfreq(name)
 	if err == nil {
-		req.SetUint16(flags | unix.IFF_TUN_EXCL)
+		req.SetUint16(flags)
 		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, req)
 	}
 	if err != nil {
@@ -141,6 +188,10 @@ func (t *tapPort) settle(ns *netns.NS, cfg Config) (mtu int, err error) {
 	if err != nil {
 		return 0, errorf(Refused, "the kernel refuses MTU %d or MAC %s for TAP %s: %w", cfg.MTU, cfg.MAC, t.ifName, err)
 	}
+	// Not before it is marked, so that no crash leaves a TAP that nobody knows.
+	if err := unix.IoctlSetInt(t.device.FD(), unix.TUNSETPERSIST, 1); err != nil {
+		return 0, fmt.Errorf("make TAP %s persistent: %w", t.ifName, err)
+	}
 	if ns != nil {
 		fd := ns.FD()
 		err := h.conn.Set(t.index, rtnl.Change{Namespace: &fd, Name: h.farNames(cfg, t.id, false)[0]})
@@ -157,7 +208,10 @@ func (t *tapPort) settle(ns *netns.NS, cfg Config) (mtu int, err error) {
 			return fmt.Errorf("find the TAP in %s: %w", t.place.what, err)
 		}
 		t.index, t.ifName, mtu = link.Attrs().Index, link.Attrs().Name, link.Attrs().MTU
-		return station(c, t.index, t.ifName, &t.place, cfg)
+		if err := station(c, t.index, t.ifName, &t.place, cfg); err != nil {
+			return err
+		}
+		return c.Set(t.index, rtnl.Change{Alias: h.doneAlias(t.id, cfg)})
 	})
 	return mtu, err
 }
@@ -165,9 +219,8 @@ func (t *tapPort) settle(ns *netns.NS, cfg Config) (mtu int, err error) {
 // find finds the TAP in the namespace that it was moved to, where it has
 // another name, and another index if its own was taken.
 func (t *tapPort) find(c *rtnl.Conn) (netlink.Link, error) {
-	mark := t.host.alias(t.id)
 	link, err := c.Link(t.index)
-	if err == nil && link.Attrs().Alias == mark {
+	if err == nil && t.host.owned(link.Attrs().Alias, t.id) {
 		return link, nil
 	}
 	if err != nil && !errors.Is(err, rtnl.ErrNotFound) {
@@ -178,7 +231,7 @@ func (t *tapPort) find(c *rtnl.Conn) (netlink.Link, error) {
 		return nil, err
 	}
 	for _, link := range links {
-		if link.Attrs().Alias == mark {
+		if t.host.owned(link.Attrs().Alias, t.id) {
 			return link, nil
 		}
 	}
@@ -254,6 +307,8 @@ func (t *tapPort) made() int {
 	}
 	return 0
 }
+
+func (t *tapPort) leave() { t.place.release() }
 
 func (t *tapPort) release() error {
 	t.place.release()

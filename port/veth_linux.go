@@ -68,23 +68,10 @@ func (h *Host) openVeth(ctx context.Context, id Identity, cfg Config, at *Place)
 	if err := v.make(ns, cfg, &u); err != nil {
 		return nil, err
 	}
-	if err := setIPv6(v.name, false); err != nil {
-		return nil, fmt.Errorf("turn IPv6 off on %s: %w", v.name, err)
-	}
-	if v.detach, err = h.drop.attach(v.index, true); err != nil {
-		return nil, err
-	}
-	flags := uint32(unix.IFF_UP | unix.IFF_NOARP)
-	if err := h.conn.Set(v.index, rtnl.Change{Alias: h.alias(id), Flags: flags, Mask: flags}); err != nil {
-		return nil, fmt.Errorf("set %s up: %w", v.name, err)
-	}
-	// Not before: on a device that is down it begins with an error. Nothing is
-	// missed, the far end is down yet.
-	device, err := newPacketDevice(v.index, false)
+	device, err := v.take(&u)
 	if err != nil {
 		return nil, err
 	}
-	u.add(func() { device.Close() })
 	mtu := 0
 	err = h.inside(ns, func(c *rtnl.Conn) error {
 		link, err := c.Link(v.far)
@@ -97,6 +84,9 @@ func (h *Host) openVeth(ctx context.Context, id Identity, cfg Config, at *Place)
 		}
 		return station(c, v.far, v.ifName, &p, cfg)
 	})
+	if err == nil {
+		err = h.conn.Set(v.index, rtnl.Change{Alias: h.doneAlias(id, cfg)})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -105,16 +95,83 @@ func (h *Host) openVeth(ctx context.Context, id Identity, cfg Config, at *Place)
 		return nil, err
 	}
 	u.keep()
-	v.place.watch(h)
+	return v.attachment(device, cfg, mtu), nil
+}
+
+// adoptVeth attaches a port to the pair that an earlier daemon made for it. The far
+// end stays as it is.
+func (h *Host) adoptVeth(id Identity, cfg Config, at *Place, old *leftover) (_ *Attachment, err error) {
+	v := &vethPort{host: h, id: id, place: at.place, name: old.name, index: old.index}
+	here, err := h.conn.Link(v.index)
+	if err != nil {
+		return nil, err
+	}
+	v.far, v.ns = here.Attrs().ParentIndex, here.Attrs().NetNsID
+	number, err := h.numberOf(at.ns)
+	if err != nil {
+		return nil, err
+	}
+	if here.Type() != "veth" || v.ns != number {
+		return nil, errorf(Refused, "the far end of %s is not in %s", v.name, v.place.what)
+	}
+	far, err := h.conn.LinkIn(v.ns, v.far)
+	if err != nil {
+		return nil, err
+	}
+	v.ifName = far.Attrs().Name
+	var u undo
+	defer u.rollback()
+	device, err := v.take(&u)
+	if err != nil {
+		return nil, err
+	}
+	u.keep()
+	return v.attachment(device, cfg, far.Attrs().MTU), nil
+}
+
+// take makes our side the switch's.
+func (v *vethPort) take(u *undo) (device Device, err error) {
+	h := v.host
+	if err := setIPv6(v.name, false); err != nil {
+		return nil, fmt.Errorf("turn IPv6 off on %s: %w", v.name, err)
+	}
+	if v.detach, err = h.drop.attach(v.index, true, true); err != nil {
+		return nil, err
+	}
+	flags := uint32(unix.IFF_UP | unix.IFF_NOARP)
+	if err := h.conn.Set(v.index, rtnl.Change{Flags: flags, Mask: flags}); err != nil {
+		return nil, fmt.Errorf("set %s up: %w", v.name, err)
+	}
+	// Not before: on a device that is down it begins with an error. Nothing is
+	// missed of a new one, whose far end is down yet.
+	device, err = newPacketDevice(v.index, false)
+	if err != nil {
+		return nil, err
+	}
+	u.add(func() { device.Close() })
+	return device, nil
+}
+
+// attachment is the port's hold, once all is made.
+func (v *vethPort) attachment(device Device, cfg Config, mtu int) *Attachment {
+	v.place.watch(v.host)
 	return &Attachment{
 		Device: device,
 		Info: Info{
 			Device: v.name, Ifindex: v.index,
-			Netns: cfg.Netns, Namespace: p.id, IfName: v.ifName,
+			Netns: cfg.Netns, Namespace: v.place.id, IfName: v.ifName,
 			MTU: mtu, TagRoom: vethTagRoom,
 		},
-		host: h, id: id, kind: v,
-	}, nil
+		host: v.host, id: v.id, kind: v,
+	}
+}
+
+// numberOf returns the number by which a namespace is known here; nil is our own.
+func (h *Host) numberOf(ns *netns.NS) (int, error) {
+	if ns == nil || ns.ID() == h.self.ID() {
+		return rtnl.Here, nil
+	}
+	return h.conn.NamespaceNumber(ns.FD())
 }
 
 // make makes the pair, the far end right in its place, and finds out the
@@ -174,6 +231,9 @@ func (v *vethPort) found(name string, u *undo) error {
 	v.name, v.index = name, a.Index
 	v.far, v.ns = a.ParentIndex, a.NetNsID
 	u.add(func() { v.host.deleteMade([]int{v.index}) })
+	if err := v.host.conn.Set(v.index, rtnl.Change{Alias: v.host.alias(v.id)}); err != nil {
+		return fmt.Errorf("mark %s: %w", name, err)
+	}
 	return nil
 }
 
@@ -267,6 +327,8 @@ func (v *vethPort) keys() []Key {
 }
 
 func (v *vethPort) made() int { return v.index }
+
+func (v *vethPort) leave() { v.place.release() }
 
 func (v *vethPort) release() error {
 	v.place.release()

@@ -40,7 +40,7 @@ func (h *Host) openVM(ctx context.Context, id Identity, cfg Config) (*Attachment
 	if err != nil {
 		return nil, err
 	}
-	flags := uint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
+	flags := uint16(tapFlags | unix.IFF_TUN_EXCL)
 	if cfg.Queues > 1 {
 		flags |= unix.IFF_MULTI_QUEUE
 	}
@@ -76,12 +76,13 @@ func (h *Host) openVM(ctx context.Context, id Identity, cfg Config) (*Attachment
 		return nil, err
 	}
 	u.add(func() { h.deleteMade([]int{v.index}) })
-	device, err := v.setup()
+	a, err := v.attachment()
 	if err != nil {
 		return nil, err
 	}
-	u.add(func() { device.Close() })
-	if link, err = h.conn.Link(v.index); err == nil {
+	u.add(func() { a.Device.Close() })
+	err = h.conn.Set(v.index, rtnl.Change{Alias: h.doneAlias(id, cfg)})
+	if err == nil {
 		err = ctx.Err()
 	}
 	if err != nil {
@@ -90,10 +91,35 @@ func (h *Host) openVM(ctx context.Context, id Identity, cfg Config) (*Attachment
 	u.keep()
 	release()
 	h.beat.add(v.index)
+	return a, nil
+}
+
+// adoptVM attaches a port to the TAP that an earlier daemon made for it. A VM
+// monitor may have it open.
+func (h *Host) adoptVM(id Identity, old *leftover) (*Attachment, error) {
+	v := &vmPort{host: h, id: id, name: old.name, index: old.index}
+	a, err := v.attachment()
+	if err == nil {
+		h.beat.add(v.index)
+	}
+	return a, err
+}
+
+// attachment makes the network side the switch's.
+func (v *vmPort) attachment() (*Attachment, error) {
+	device, err := v.setup()
+	if err != nil {
+		return nil, err
+	}
+	link, err := v.host.conn.Link(v.index)
+	if err != nil {
+		device.Close()
+		return nil, err
+	}
 	return &Attachment{
 		Device: device,
 		Info:   Info{Device: v.name, Ifindex: v.index, MTU: link.Attrs().MTU, TagRoom: devTagRoom},
-		host:   h, id: id, kind: v,
+		host:   v.host, id: v.id, kind: v,
 	}, nil
 }
 
@@ -130,7 +156,7 @@ func (v *vmPort) setup() (device Device, err error) {
 	if err := setIPv6(v.name, false); err != nil {
 		return nil, fmt.Errorf("turn IPv6 off on %s: %w", v.name, err)
 	}
-	if v.detach, err = h.drop.attach(v.index, true); err != nil {
+	if v.detach, err = h.drop.attach(v.index, true, true); err != nil {
 		return nil, err
 	}
 	// Without a qdisc in between, the TAP's own queue being full comes back
@@ -179,6 +205,8 @@ func (v *vmPort) setCarrier(bool) error { return nil }
 func (v *vmPort) keys() []Key { return []Key{linkKey(rtnl.Here, v.index)} }
 
 func (v *vmPort) made() int { return v.index }
+
+func (v *vmPort) leave() { v.host.beat.remove(v.index) }
 
 func (v *vmPort) release() error {
 	v.host.beat.remove(v.index)

@@ -135,6 +135,15 @@ func NewEngine(cfg Config) (*Engine, error) {
 // Close ends the engine: it refuses further changes, closes all ports, and
 // waits for the workers. What the ports made is gone then.
 func (e *Engine) Close(ctx context.Context) error {
+	return e.finish(func(all []Attachment) error { return e.host.CloseAll(ctx, all) })
+}
+
+// Leave ends the engine as Close does, but what the ports made stays, for an engine
+// that comes: see [Engine.Inherit].
+func (e *Engine) Leave() error { return e.finish(e.host.LeaveAll) }
+
+// finish ends the engine, and has its ports' attachments let go.
+func (e *Engine) finish(letGo func([]Attachment) error) error {
 	// No port comes back while they are closed. Requests under way, and
 	// whoever is bringing back a thousand ports, let it be, so that their
 	// turn ends.
@@ -154,7 +163,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 	e.mu.Unlock()
 
-	err := e.closePorts(ctx, all)
+	err := translate(letGo(e.removePorts(all)))
 	e.stopWorkers()
 	e.change.Unlock() // the supervisor may wait for its turn; it finds all closed
 	e.running.Wait()

@@ -20,6 +20,13 @@ type Host interface {
 	Open(ctx context.Context, id port.Identity, cfg port.Config, at *port.Place) (Attachment, error)
 	// CloseAll closes many at once, faster than one by one.
 	CloseAll(ctx context.Context, all []Attachment) error
+	// LeaveAll lets go of many, and leaves what they made for who comes.
+	LeaveAll(all []Attachment) error
+	// Inherit finds what an earlier daemon has left, which Open takes for ports
+	// that stay; Disinherit removes what nobody has opened. They return how many
+	// devices they removed.
+	Inherit(ctx context.Context, stays func(port.Identity) bool) (removed int, err error)
+	Disinherit() (removed int, err error)
 	// Events tells what changed around attachments; see port.Key.
 	Events() <-chan port.Event
 }
@@ -64,11 +71,22 @@ func (m machine) Open(ctx context.Context, id port.Identity, cfg port.Config, at
 }
 
 func (m machine) CloseAll(ctx context.Context, all []Attachment) error {
-	var own []*port.Attachment
+	return m.host.CloseAll(ctx, own(all))
+}
+
+func (m machine) LeaveAll(all []Attachment) error { return m.host.LeaveAll(own(all)) }
+
+func own(all []Attachment) (own []*port.Attachment) {
 	for _, a := range all {
 		own = append(own, a.(attachment).Attachment)
 	}
-	return m.host.CloseAll(ctx, own)
+	return own
 }
+
+func (m machine) Inherit(ctx context.Context, stays func(port.Identity) bool) (int, error) {
+	return m.host.Inherit(ctx, stays)
+}
+
+func (m machine) Disinherit() (int, error) { return m.host.Disinherit() }
 
 func (m machine) Events() <-chan port.Event { return m.host.Events() }

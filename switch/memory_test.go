@@ -62,6 +62,12 @@ func (m *memory) CloseAll(_ context.Context, all []Attachment) error {
 	return errors.Join(errs...)
 }
 
+func (m *memory) LeaveAll(all []Attachment) error { return m.CloseAll(context.Background(), all) }
+
+func (m *memory) Inherit(context.Context, func(port.Identity) bool) (int, error) { return 0, nil }
+
+func (m *memory) Disinherit() (int, error) { return 0, nil }
+
 func (m *memory) Events() <-chan port.Event { return m.events }
 
 // pair returns the pair of a port.

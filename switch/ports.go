@@ -389,6 +389,12 @@ func (e *Engine) DeletePort(ctx context.Context, sw, name string) error {
 
 // closePorts removes ports, with the far ends of patches.
 func (e *Engine) closePorts(ctx context.Context, ports []*Port) error {
+	return translate(e.host.CloseAll(ctx, e.removePorts(ports)))
+}
+
+// removePorts removes ports, with the far ends of patches, and returns what they hung
+// on, for the caller to let go.
+func (e *Engine) removePorts(ports []*Port) []Attachment {
 	set := make(map[*Port]bool)
 	for _, p := range ports {
 		set[p] = true
@@ -412,7 +418,7 @@ func (e *Engine) closePorts(ctx context.Context, ports []*Port) error {
 		e.mu.Unlock()
 		e.tellPort(PortRemoved, p)
 	}
-	return translate(e.host.CloseAll(ctx, open))
+	return open
 }
 
 // withdraw takes ports out of their switches' snapshots.

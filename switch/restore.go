@@ -9,6 +9,27 @@ import (
 	"github.com/vswitch/vswitch/vlan"
 )
 
+// Inherit has the ports that stay take what an earlier daemon has left for them, when
+// they are made, and removes the rest of what it left; Disinherit ends that, and
+// removes what no port has taken.
+func (e *Engine) Inherit(ctx context.Context, stays func(sw, name string) bool) error {
+	removed, err := e.host.Inherit(ctx, func(id port.Identity) bool { return stays(id.Switch, id.Port) })
+	return e.removed(removed, err)
+}
+
+// Disinherit ends what Inherit has begun.
+func (e *Engine) Disinherit() error { return e.removed(e.host.Disinherit()) }
+
+func (e *Engine) removed(n int, err error) error {
+	if n > 0 {
+		e.log.Info("removed what an earlier vswitchd left", "devices", n)
+	}
+	if err != nil {
+		return errorf(Failed, "remove what an earlier vswitchd left: %v", err)
+	}
+	return nil
+}
+
 // RestorePort makes a port that stood before, as AddPort does; but where what it
 // hangs on is not there, or not yet, the port stands all the same, and is lost
 // until that comes. why says that it is, and nothing else does.

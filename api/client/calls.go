@@ -18,6 +18,11 @@ func (c *Client) Version(ctx context.Context) (v api.Version, err error) {
 	return v, c.call(ctx, http.MethodGet, to("version"), nil, &v)
 }
 
+// Shutdown ends the daemon, which answers before it does.
+func (c *Client) Shutdown(ctx context.Context, s api.Shutdown) error {
+	return c.call(ctx, http.MethodPost, to("shutdown"), s, nil)
+}
+
 // Show returns everything at a glance.
 func (c *Client) Show(ctx context.Context) (o api.Overview, err error) {
 	return o, c.call(ctx, http.MethodGet, to("show"), nil, &o)

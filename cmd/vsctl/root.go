@@ -166,7 +166,7 @@ answers, or not in time.`,
 	add("labs", a.labCommand())
 	add("looks", a.showCommand(), a.statsCommand(), a.dropsCommand())
 	add("ovs", a.ovsCommands()...)
-	add("", a.versionCommand(), a.doctorCommand(), completionCommand(), manCommand())
+	add("", a.versionCommand(), a.doctorCommand(), a.shutdownCommand(), completionCommand(), manCommand())
 	return root
 }
 

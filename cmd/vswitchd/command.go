@@ -25,6 +25,8 @@ type options struct {
 	socketGroup string
 	stateDir    string
 	config      string
+	keepPorts   bool
+	removePorts bool
 	logLevel    string
 	logFormat   string
 	workers     int
@@ -47,8 +49,9 @@ machines and devices, learns where stations live, and keeps VLANs apart.
 
 It runs in the foreground, logs to standard error, and is controlled with
 vsctl(8). SIGTERM and SIGINT end it; what it made is gone then, and what it
-took is as it was before. The configuration is kept, and stands again when
-it starts.`,
+took is as it was before, unless --keep-ports has it left as it is. The
+configuration is kept, and stands again when it starts: what an earlier
+daemon has left, also one that was killed, is taken over as it is.`,
 		Version:       version,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
@@ -89,6 +92,8 @@ it starts.`,
 	f.StringVar(&o.socketGroup, "socket-group", "", "group that may use the control socket, beside root")
 	f.StringVar(&o.stateDir, "state-dir", "", "folder in which the configuration is kept (default "+defaultStateDir+"; with another socket, a folder of its own in that)")
 	f.StringVar(&o.config, "config", "", "start with the configuration of this `FILE`, and keep no changes")
+	f.BoolVar(&o.keepPorts, "keep-ports", false, "leave devices as they are at the end, for the daemon that starts next")
+	f.BoolVar(&o.removePorts, "remove-ports", false, "remove what an earlier daemon at this socket has left, and exit")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.IntVar(&o.workers, "workers", 0, "threads that move frames (0: the default, see docs/operations.md)")

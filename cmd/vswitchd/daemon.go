@@ -49,11 +49,14 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	if err != nil {
 		return orRights(err)
 	}
-	host, err := openHost(ctx, o.socket, log)
+	host, err := openHost(o.socket, log)
 	if err != nil {
 		return errors.Join(orRights(err), listener.Close())
 	}
 	defer host.Close()
+	if o.removePorts {
+		return errors.Join(removeLeft(ctx, host, log), listener.Close())
+	}
 
 	// Workers keep a processor each while they are busy. The rest of the
 	// daemon has its own beside them, so that the socket answers during a
@@ -76,11 +79,28 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	if err != nil {
 		return errors.Join(err, engine.Close(ctx), listener.Close())
 	}
-	server := control.New(engine, control.Config{Version: version, Log: log, Store: kept})
-	if err := restore(ctx, server, o); err != nil && ctx.Err() == nil { // who ends it meanwhile has it end as always
-		return errors.Join(err, engine.Close(ctx), listener.Close(), closeStore(kept))
+	asked := make(chan bool, 1) // for the end; with the removal of all devices
+	shutdown := func(remove bool) {
+		select {
+		case asked <- remove:
+		default: // it is ending
+		}
 	}
-	return errors.Join(serveUntil(ctx, server, engine, listener, o, log), closeStore(kept))
+	server := control.New(engine, control.Config{Version: version, Log: log, Store: kept, Shutdown: shutdown})
+	if err := restore(ctx, server, o); err != nil && ctx.Err() == nil { // who ends it meanwhile has it end as always
+		return errors.Join(err, engine.Leave(), listener.Close(), closeStore(kept))
+	}
+	return errors.Join(serveUntil(ctx, server, engine, listener, asked, o, log), closeStore(kept))
+}
+
+// removeLeft removes what an earlier daemon has left.
+func removeLeft(ctx context.Context, host *port.Host, log *slog.Logger) error {
+	n, err := host.Inherit(ctx, func(port.Identity) bool { return false })
+	if err != nil {
+		return fmt.Errorf("remove what an earlier vswitchd left: %w", err)
+	}
+	log.Info("removed what an earlier vswitchd left", "devices", n)
+	return nil
 }
 
 // openStore opens what keeps the configuration; nil: nothing does, as it is that of
@@ -134,25 +154,13 @@ func orRights(err error) error {
 	return fmt.Errorf("%w: run vswitchd as root, or with the capabilities that vsctl doctor asks for", err)
 }
 
-// openHost makes the ports' view of the machine, and removes what a daemon of
-// this instance left behind when it was killed.
-func openHost(ctx context.Context, socket string, log *slog.Logger) (*port.Host, error) {
+// openHost makes the ports' view of the machine.
+func openHost(socket string, log *slog.Logger) (*port.Host, error) {
 	instance, err := instanceOf(socket)
 	if err != nil {
 		return nil, err
 	}
-	host, err := port.NewHost(port.HostConfig{Instance: instance, Log: log})
-	if err != nil {
-		return nil, err
-	}
-	removed, err := host.Sweep(ctx)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("remove what an earlier vswitchd left: %w", err), host.Close())
-	}
-	if removed > 0 {
-		log.Info("removed what an earlier vswitchd left", "devices", removed)
-	}
-	return host, nil
+	return port.NewHost(port.HostConfig{Instance: instance, Log: log})
 }
 
 // instanceOf names the daemon by its socket, in a form that fits into marks on
@@ -169,7 +177,7 @@ func instanceOf(socket string) (string, error) {
 	return hex.EncodeToString(sum[:6]), nil
 }
 
-func serveUntil(ctx context.Context, server *control.Server, engine *vswitch.Engine, l net.Listener, o options, log *slog.Logger) error {
+func serveUntil(ctx context.Context, server *control.Server, engine *vswitch.Engine, l net.Listener, asked <-chan bool, o options, log *slog.Logger) error {
 	served := make(chan error, 1)
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
@@ -182,9 +190,11 @@ func serveUntil(ctx context.Context, server *control.Server, engine *vswitch.Eng
 	}
 
 	var err error
+	leave := o.keepPorts
 	select {
 	case <-ctx.Done():
-		log.Info("ending: removing what was made")
+	case remove := <-asked:
+		leave = leave && !remove
 	case err = <-served:
 		served <- nil
 		err = fmt.Errorf("serve the control socket: %w", err)
@@ -194,7 +204,13 @@ func serveUntil(ctx context.Context, server *control.Server, engine *vswitch.Eng
 	defer cancel()
 	// The socket stays until all is gone: another daemon that starts
 	// meanwhile must not take what is being removed for leftovers.
-	err = errors.Join(err, engine.Close(closing))
+	if leave {
+		log.Info("ending: devices stay as they are")
+		err = errors.Join(err, engine.Leave())
+	} else {
+		log.Info("ending: removing what was made")
+		err = errors.Join(err, engine.Close(closing))
+	}
 	stopServing()
 	return errors.Join(err, <-served)
 }

@@ -139,6 +139,10 @@ func (h *host) Find(context.Context, port.Config) (*port.Place, error) { return 
 
 func (h *host) Missing(port.Config) error { return nil }
 
+func (h *host) Inherit(context.Context, func(port.Identity) bool) (int, error) { return 0, nil }
+
+func (h *host) Disinherit() (int, error) { return 0, nil }
+
 func (h *host) Open(ctx context.Context, id port.Identity, cfg port.Config, _ *port.Place) (vswitch.Attachment, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -181,6 +185,8 @@ func (h *host) CloseAll(_ context.Context, all []vswitch.Attachment) error {
 	}
 	return errors.Join(errs...)
 }
+
+func (h *host) LeaveAll(all []vswitch.Attachment) error { return h.CloseAll(context.Background(), all) }
 
 func (h *host) Events() <-chan port.Event { return h.events }
 
