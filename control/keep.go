@@ -334,10 +334,16 @@ func (s *Server) RestoreFile(ctx context.Context, name string, text []byte) erro
 	return s.restore(ctx, name, text)
 }
 
-func (s *Server) restore(ctx context.Context, name string, text []byte) error {
+// kept returns the configuration that a document has which was kept: as far as it is
+// right, with what is wrong.
+func (s *Server) kept(name string, text []byte) (*model, error) {
 	doc, file := config.Read(name, text)
-	want := wanted(doc, file)
-	if err := file.Err(); err != nil {
+	return wanted(doc, file), file.Err()
+}
+
+func (s *Server) restore(ctx context.Context, name string, text []byte) error {
+	want, err := s.kept(name, text)
+	if err != nil {
 		s.cfg.Log.Error("a part of the configuration cannot be restored", "error", err)
 	}
 	have, err := s.standing()

@@ -23,7 +23,7 @@ import (
 // socket at which nobody answers is replaced; where a daemon answers, or where
 // something stands that is no socket, Listen refuses. Closing the listener
 // removes the socket, and the folder if a daemon made it and it is empty.
-func Listen(path, group string) (net.Listener, error) {
+func Listen(path, group string) (*Listener, error) {
 	gid, err := groupID(group)
 	if err != nil {
 		return nil, err
@@ -71,19 +71,106 @@ func Listen(path, group string) (net.Listener, error) {
 		return nil, fmt.Errorf("set who may use the control socket: %w", err)
 	}
 	made = true
-	return &listener{UnixListener: l, path: path, socket: socket, folder: dir}, nil
+	return &Listener{UnixListener: l, path: path, socket: socket, folder: dir}, nil
 }
 
-// listener removes its socket as it closes, unless another one stands there.
-type listener struct {
+// Adopt makes the control socket at path that of this process, which has got its
+// descriptor from another one. The descriptor is not used any more.
+func Adopt(fd int, path string) (*Listener, error) {
+	// Who connects from now on is told that it is us.
+	err := unix.Listen(fd, unix.SOMAXCONN)
+	file := os.NewFile(uintptr(fd), path)
+	defer file.Close()
+	if err != nil {
+		return nil, fmt.Errorf("take over the control socket: %w", err)
+	}
+	l, err := net.FileListener(file)
+	if err != nil {
+		return nil, fmt.Errorf("take over the control socket: %w", err)
+	}
+	own, ok := l.(*net.UnixListener)
+	if !ok {
+		l.Close()
+		return nil, errors.New("take over the control socket: what was handed over is no Unix socket")
+	}
+	own.SetUnlinkOnClose(false)
+	dir, err := enterFolder(filepath.Dir(path))
+	if err != nil {
+		own.Close()
+		return nil, err
+	}
+	defer dir.unlock()
+	socket, err := os.Lstat(path)
+	if err != nil {
+		own.Close()
+		return nil, fmt.Errorf("take over the control socket: %w", err)
+	}
+	return &Listener{UnixListener: own, path: path, socket: socket, folder: dir}, nil
+}
+
+// Listener is the control socket. It removes it as it closes, unless another one
+// stands there, or it was left.
+type Listener struct {
 	*net.UnixListener
 	path   string
 	socket os.FileInfo
 	folder *folder
 	once   sync.Once // what comes there after the first Close is others'
+
+	mu     sync.Mutex
+	paused chan struct{} // closed when connections are taken again; nil: they are
 }
 
-func (l *listener) Close() error {
+// Accept returns the next connection.
+func (l *Listener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.UnixListener.Accept()
+		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return c, err
+		}
+		l.mu.Lock()
+		paused := l.paused
+		l.mu.Unlock()
+		if paused != nil {
+			<-paused
+		}
+	}
+}
+
+// Pause has connections wait until Resume.
+func (l *Listener) Pause() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.paused == nil {
+		l.paused = make(chan struct{})
+	}
+	return l.SetDeadline(time.Unix(1, 0))
+}
+
+// Resume ends Pause.
+func (l *Listener) Resume() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.resumeLocked()
+}
+
+func (l *Listener) resumeLocked() error {
+	err := l.SetDeadline(time.Time{})
+	if l.paused != nil {
+		close(l.paused)
+		l.paused = nil
+	}
+	return err
+}
+
+// Leave closes the listener of this process, and leaves the socket to another one.
+func (l *Listener) Leave() error {
+	l.once.Do(func() {})
+	return l.Close()
+}
+
+// Close closes the listener, and removes the socket.
+func (l *Listener) Close() error {
 	l.once.Do(func() {
 		if now, err := os.Lstat(l.path); err == nil && os.SameFile(now, l.socket) {
 			os.Remove(l.path)
@@ -94,7 +181,11 @@ func (l *listener) Close() error {
 			l.folder.unlock()
 		}
 	})
-	return l.UnixListener.Close()
+	err := l.UnixListener.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.resumeLocked() // who waits there sees that it is closed
+	return err
 }
 
 // removeStale makes way for a new socket, if there is nobody behind the old.

@@ -51,6 +51,7 @@ func (s *Server) routes(streams context.Context) http.Handler {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, m) })
 	}
 	mux.HandleFunc("/v1/events", func(w http.ResponseWriter, r *http.Request) { s.events(streams, w, r) })
+	mux.HandleFunc(takeoverPath, s.takeover)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.send(w, r, refusal(api.Errorf(api.NotFound, "nothing is at %s: the API is below /v1/, such as /v1/ports", r.URL.Path)))
 	})

@@ -63,6 +63,11 @@ type Config struct {
 	// Shutdown is called when somebody asks for the end of the daemon, and with
 	// remove, for that of all its devices; nil: that is refused.
 	Shutdown func(remove bool)
+
+	// Takeover hands the daemon over to who asks for it by a connection; document
+	// is the configuration. While it runs nothing is changed. An error has the
+	// daemon go on as before; nil: it is over. Without one, that is refused.
+	Takeover func(by *net.UnixConn, document []byte) error
 }
 
 // How long a client may take for each step of a request, and the daemon for
@@ -110,6 +115,16 @@ func New(engine Engine, cfg Config) *Server {
 		s.keeper = &keeper{store: cfg.Store}
 	}
 	return s
+}
+
+// Keep has the configuration kept in another store from now on. Nobody changes
+// anything meanwhile.
+func (s *Server) Keep(st *store.Store) {
+	if st == nil {
+		s.keeper = nil
+		return
+	}
+	s.keeper = &keeper{store: st}
 }
 
 // Serve answers requests on l until ctx ends or accepting fails for good.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ShutdownTime is how long vswitchd may take to go.
@@ -47,10 +49,16 @@ func (d *Daemon) Start(flags ...string) {
 func (d *Daemon) Launch(flags ...string) *Process {
 	h := d.h
 	h.t.Helper()
+	if d.p != nil && d.p.Running() {
+		h.t.Fatal("vswitchd runs already")
+	}
+	return d.launch(flags...)
+}
+
+func (d *Daemon) launch(flags ...string) *Process {
+	h := d.h
+	h.t.Helper()
 	if d.p != nil {
-		if d.p.Running() {
-			h.t.Fatal("vswitchd runs already")
-		}
 		d.log = d.Log()
 	}
 	argv := []string{vswitchdPath(h.t, h.has(Fast)), "--socket", d.Socket, "--state-dir", d.StateDir}
@@ -67,6 +75,52 @@ func (d *Daemon) Launch(flags ...string) *Process {
 	h.mu.Unlock()
 	d.p = p
 	return p
+}
+
+// TakeOver has another vswitchd take over from the one that runs, which has to end
+// well, and returns how long that took.
+func (d *Daemon) TakeOver(flags ...string) time.Duration {
+	h := d.h
+	h.t.Helper()
+	old := d.p
+	begin := time.Now()
+	d.launch(append(flags, "--takeover")...)
+	r := old.Wait(h.t, Patience)
+	took := time.Since(begin)
+	d.log += old.Output()[len(r.Output()):] // what it said at last
+	if r.Code != 0 {
+		h.t.Errorf("the vswitchd that was taken over from ended with status %d:\n%s", r.Code, r.Output())
+	}
+	if !d.p.Running() {
+		h.t.Fatalf("the vswitchd that took over has ended:\n%s", d.p.Output())
+	}
+	if r := d.vsctl("version"); r.Code != 0 {
+		h.t.Fatalf("vsctl version: exit %d\n%s", r.Code, r.Output())
+	}
+	return took
+}
+
+// answering returns the process that listens at the socket.
+func (d *Daemon) answering() (pid int) {
+	d.h.t.Helper()
+	c, err := net.Dial("unix", d.Socket)
+	if err != nil {
+		d.h.t.Fatal(err)
+	}
+	defer c.Close()
+	raw, err := c.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		d.h.t.Fatal(err)
+	}
+	err = raw.Control(func(fd uintptr) {
+		if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+			pid = int(cred.Pid)
+		}
+	})
+	if err != nil {
+		d.h.t.Fatal(err)
+	}
+	return pid
 }
 
 // Forget removes what the daemon keeps of its configuration; it does not run.

@@ -14,6 +14,7 @@ type Stream struct {
 	h        *Host
 	from, to *Station
 	frame    Eth
+	pause    time.Duration // from frame to frame
 	stop     chan struct{}
 	ended    sync.WaitGroup
 
@@ -46,10 +47,19 @@ func (h *Host) Stream(from, to *Station) *Stream {
 	return h.stream(from, to)
 }
 
+// Faster is Stream with so many frames a second.
+func (h *Host) Faster(from, to *Station, rate int) *Stream {
+	h.t.Helper()
+	to.Learn(to.Address)
+	return h.streamEvery(time.Second/time.Duration(rate), from, to)
+}
+
 // stream is [Host.Stream] where the receiver is known.
-func (h *Host) stream(from, to *Station) *Stream {
+func (h *Host) stream(from, to *Station) *Stream { return h.streamEvery(streamPause, from, to) }
+
+func (h *Host) streamEvery(pause time.Duration, from, to *Station) *Stream {
 	s := &Stream{
-		h: h, from: from, to: to, stop: make(chan struct{}), more: make(chan struct{}),
+		h: h, from: from, to: to, pause: pause, stop: make(chan struct{}), more: make(chan struct{}),
 		frame: Eth{Src: from.Address, Dst: to.Address, Payload: "stream#" + nextMark() + "#"},
 	}
 	s.ended.Go(s.send)
@@ -69,7 +79,12 @@ func (s *Stream) send() {
 			return
 		case <-tick.C:
 		}
-		for ; time.Duration(n)*streamPause < time.Since(begin); n++ {
+		for ; time.Duration(n)*s.pause < time.Since(begin); n++ {
+			select {
+			case <-s.stop:
+				return // one that is too slow would never be done
+			default:
+			}
 			err := s.from.TrySend(s.frame.Saying(fmt.Sprintf("%s%08d", s.frame.Payload, n)))
 			s.mu.Lock()
 			if err != nil {

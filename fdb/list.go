@@ -32,6 +32,18 @@ func (t *Table) Stats() Stats {
 	return s
 }
 
+// Continue goes on counting where another table has stopped, whose entries this one
+// has taken over.
+func (t *Table) Continue(s Stats) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.counts.Moved, t.counts.Aged, t.counts.Evicted, t.counts.Flushed = s.Moved, s.Aged, s.Evicted, s.Flushed
+	t.counts.Learned = uint64(t.standing[Dynamic]) + s.Aged + s.Evicted + s.Flushed
+	t.refused.Store(s.Refused)
+	t.limited.Store(s.Limited)
+	t.busy.Store(s.Busy)
+}
+
 // Range calls fn with each entry that has not expired, in no order, until fn
 // returns false. It takes no lock: entries that are there throughout are shown
 // once, those that come and go meanwhile once, not at all, or, if they come

@@ -55,6 +55,9 @@ type kind interface {
 	// leave ends what watches, and nothing else: what was made or changed stays
 	// for a daemon that comes.
 	leave()
+
+	// hand says what another process needs to go on.
+	hand() Handed
 }
 
 // Status asks the kernel how the attachment stands. Of one that is closed it

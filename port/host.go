@@ -40,6 +40,8 @@ type Host struct {
 	left map[Identity][]*leftover // by an earlier daemon
 
 	taken int // of these
+
+	expected map[Identity]Handed // from another daemon, while it runs
 }
 
 // NewHost returns a Host for the network namespace of the calling thread,
@@ -110,6 +112,9 @@ func (h *Host) Open(ctx context.Context, id Identity, cfg Config, at *Place) (*A
 	}
 	if err := checkConfig(cfg); err != nil {
 		return nil, err
+	}
+	if from, ok := h.expects(id); ok {
+		return h.takeHanded(id, cfg, from)
 	}
 	var a *Attachment
 	var err error

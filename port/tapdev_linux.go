@@ -242,7 +242,7 @@ func (t *tapPort) status() Status {
 	if !t.place.stands() {
 		return t.place.left()
 	}
-	if !tunAlive(t.device.FD()) {
+	if fd := t.device.FD(); fd >= 0 && !tunAlive(fd) {
 		return t.place.vanished(t.host, t.ns, t.id, t.ifName)
 	}
 	link, err := t.host.conn.LinkIn(t.ns, t.index)
@@ -282,6 +282,9 @@ func (t *tapPort) setCarrier(up bool) error {
 	value := 0
 	if up {
 		value = 1
+	}
+	if t.device.FD() < 0 {
+		return nil // it comes as it is: see Expect
 	}
 	if err := unix.IoctlSetPointerInt(t.device.FD(), unix.TUNSETCARRIER, value); err != nil {
 		return fmt.Errorf("set the carrier of %s: %w", t.place.where(t.ifName), err)

@@ -32,6 +32,10 @@ type Config struct {
 	// sleeps: 0 is [DefaultSpin], less is never.
 	Spin time.Duration
 
+	// Uptime is how long the engine counts as up already, by the clock of the one
+	// whose place it takes.
+	Uptime time.Duration
+
 	// NoURing has TAPs read and written frame by frame, without io_uring(7).
 	NoURing bool
 }
@@ -57,6 +61,8 @@ type Engine struct {
 	profiles map[string]Profile
 	watched  map[port.Key]map[*Port]bool
 	closed   bool
+
+	leaving *handover // guarded by change; nil: none is under way
 
 	rings    int // see Config
 	ringRate int
@@ -104,7 +110,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 		boosts:   make(map[*Port]*boost),
 		heat:     make(chan struct{}, 1),
 	}
-	e.clock, e.nano = clocksFrom(time.Now())
+	e.clock, e.nano = clocksFrom(time.Now().Add(-cfg.Uptime))
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}

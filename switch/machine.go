@@ -27,6 +27,8 @@ type Host interface {
 	// devices they removed.
 	Inherit(ctx context.Context, stays func(port.Identity) bool) (removed int, err error)
 	Disinherit() (removed int, err error)
+	// Expect has Open attach ports to what another process hands over.
+	Expect(all map[port.Identity]port.Handed)
 	// Events tells what changed around attachments; see port.Key.
 	Events() <-chan port.Event
 }
@@ -39,6 +41,10 @@ type Attachment interface {
 	// SetCarrier shows the far end that the port is up or down, where the
 	// kind can.
 	SetCarrier(up bool) error
+	// Hand returns what another process needs to go on with it, beside its Device's
+	// descriptor; Receive is how one that is expected gets that.
+	Hand() (port.Handed, error)
+	Receive(fd int) error
 	// Keys names what concerns the attachment.
 	Keys() []port.Key
 	// Close gives back and removes what Open took and made; fine when the
@@ -88,5 +94,7 @@ func (m machine) Inherit(ctx context.Context, stays func(port.Identity) bool) (i
 }
 
 func (m machine) Disinherit() (int, error) { return m.host.Disinherit() }
+
+func (m machine) Expect(all map[port.Identity]port.Handed) { m.host.Expect(all) }
 
 func (m machine) Events() <-chan port.Event { return m.host.Events() }

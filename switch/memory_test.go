@@ -68,6 +68,8 @@ func (m *memory) Inherit(context.Context, func(port.Identity) bool) (int, error)
 
 func (m *memory) Disinherit() (int, error) { return 0, nil }
 
+func (m *memory) Expect(map[port.Identity]port.Handed) {}
+
 func (m *memory) Events() <-chan port.Event { return m.events }
 
 // pair returns the pair of a port.
@@ -91,8 +93,11 @@ type inMemory struct {
 
 func (a *inMemory) Device() port.Device   { return a.pair.Device() }
 func (a *inMemory) SetCarrier(bool) error { return nil }
-func (a *inMemory) Close() error          { return a.pair.Device().Close() }
-func (a *inMemory) Keys() []port.Key      { return nil }
+
+func (a *inMemory) Hand() (port.Handed, error) { return port.Handed{}, port.ErrGone }
+func (a *inMemory) Receive(int) error          { return port.ErrGone }
+func (a *inMemory) Close() error               { return a.pair.Device().Close() }
+func (a *inMemory) Keys() []port.Key           { return nil }
 
 func (a *inMemory) Info() port.Info {
 	return port.Info{Device: a.name, MTU: a.host.mtu, TagRoom: a.host.tagRoom}

@@ -44,6 +44,7 @@ type Port struct {
 	sought    bool       // a search for its place is under way: see seek
 	seekAgain bool       // and something has happened since it began
 	rxFull    uint64     // frames that the kernel dropped, so far
+	earlier   Counters   // of the engine whose place this one has taken
 	ifName    string     // of the far end when it was first made
 }
 
@@ -176,7 +177,9 @@ func (e *Engine) attach(all ...*hold) {
 	for w, holds := range tasks {
 		w.do(func() {
 			for _, h := range holds {
-				h.err = w.receiveFrom(h.p.core, h.a.Device())
+				if h.a.Device().FD() >= 0 { // else it comes later: see Expect
+					h.err = w.receiveFrom(h.p.core, h.a.Device())
+				}
 			}
 		})
 		e.mu.Lock()
@@ -522,6 +525,7 @@ func (e *Engine) portInfo(p *Port) PortInfo {
 		p.countRxFull(p.attached.Device())
 	}
 	info.Counters.Drops[frame.RxFull] = p.rxFull
+	info.Counters.Add(&p.earlier)
 	return info
 }
 

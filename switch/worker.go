@@ -58,6 +58,7 @@ type worker struct {
 	sources []source
 	tasks   atomic.Pointer[task]
 	stopped bool
+	pause   func() // what to do once no frame is under way; nil: to go on
 
 	serving   port.Device // whose frames are under way; nil: none
 	abandoned bool        // that device was released meanwhile
@@ -147,6 +148,9 @@ func (w *worker) run() {
 		w.poll.wait(timeout, w.serve)
 		w.betweenBatches()
 		w.last, w.round = w.round, 0
+		if w.pause != nil {
+			w.pause()
+		}
 	}
 }
 

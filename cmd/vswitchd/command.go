@@ -25,6 +25,7 @@ type options struct {
 	socketGroup string
 	stateDir    string
 	config      string
+	takeover    bool
 	keepPorts   bool
 	removePorts bool
 	logLevel    string
@@ -92,6 +93,7 @@ daemon has left, also one that was killed, is taken over as it is.`,
 	f.StringVar(&o.socketGroup, "socket-group", "", "group that may use the control socket, beside root")
 	f.StringVar(&o.stateDir, "state-dir", "", "folder in which the configuration is kept (default "+defaultStateDir+"; with another socket, a folder of its own in that)")
 	f.StringVar(&o.config, "config", "", "start with the configuration of this `FILE`, and keep no changes")
+	f.BoolVar(&o.takeover, "takeover", false, "take over from the daemon that runs at this socket, while frames go on")
 	f.BoolVar(&o.keepPorts, "keep-ports", false, "leave devices as they are at the end, for the daemon that starts next")
 	f.BoolVar(&o.removePorts, "remove-ports", false, "remove what an earlier daemon at this socket has left, and exit")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")

@@ -9,10 +9,11 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -45,6 +46,16 @@ const (
 
 // serve runs the switch until ctx ends.
 func serve(ctx context.Context, o options, log *slog.Logger) error {
+	if o.takeover {
+		from, err := findPredecessor(o.socket)
+		if err != nil {
+			return orRights(err)
+		}
+		if from != nil {
+			return serveAfter(ctx, from, o, log)
+		}
+		log.Info("no vswitchd runs to take over from: starting as ever", "socket", o.socket)
+	}
 	listener, err := control.Listen(o.socket, o.socketGroup)
 	if err != nil {
 		return orRights(err)
@@ -57,7 +68,50 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	if o.removePorts {
 		return errors.Join(removeLeft(ctx, host, log), listener.Close())
 	}
+	engine, err := newEngine(host, o, 0, log)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	kept, err := openStore(o, log)
+	if err != nil {
+		return errors.Join(err, engine.Close(ctx), listener.Close())
+	}
+	d := newRunning(engine, kept, o, log)
+	d.listener = listener
+	if err := restore(ctx, d.server, o); err != nil && ctx.Err() == nil { // who ends it meanwhile has it end as always
+		return errors.Join(err, engine.Leave(), listener.Close(), closeStore(kept))
+	}
+	return d.serve(ctx)
+}
 
+// serveAfter runs the switch in the place of another daemon.
+func serveAfter(ctx context.Context, from *predecessor, o options, log *slog.Logger) error {
+	host, err := openHost(o.socket, log)
+	if err != nil {
+		return orRights(err)
+	}
+	defer host.Close()
+	engine, err := newEngine(host, o, from.will.Estate.Uptime, log)
+	if err != nil {
+		return err
+	}
+	d := newRunning(engine, nil, o, log)
+	begin := time.Now()
+	err = from.succeed(ctx, engine, d.server)
+	if err == nil {
+		err = from.release(engine, d.reopenStore)
+	}
+	if err == nil {
+		d.listener, err = control.Adopt(from.socket, o.socket)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("take over from the vswitchd at %s: %w", o.socket, err), engine.Leave(), closeStore(d.kept))
+	}
+	log.Info("took over from another vswitchd", "version", from.will.Version, "ports", len(from.will.Estate.Ports), "took", time.Since(begin).Round(time.Millisecond))
+	return d.serve(ctx)
+}
+
+func newEngine(host *port.Host, o options, uptime time.Duration, log *slog.Logger) (*vswitch.Engine, error) {
 	// Workers keep a processor each while they are busy. The rest of the
 	// daemon has its own beside them, so that the socket answers during a
 	// storm.
@@ -66,31 +120,36 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 		workers = vswitch.DefaultWorkers()
 	}
 	runtime.GOMAXPROCS(runtime.NumCPU() + workers)
-
-	engine, err := vswitch.NewEngine(vswitch.Config{
-		Host: vswitch.Machine(host), Log: log, Workers: workers,
+	return vswitch.NewEngine(vswitch.Config{
+		Host: vswitch.Machine(host), Log: log, Workers: workers, Uptime: uptime,
 		Rings: cmp.Or(o.rings, -1), RingRate: o.ringRate,
 		Spin: cmp.Or(o.spin, -1), NoURing: !o.uring,
 	})
-	if err != nil {
-		return errors.Join(err, listener.Close())
-	}
-	kept, err := openStore(o, log)
-	if err != nil {
-		return errors.Join(err, engine.Close(ctx), listener.Close())
-	}
-	asked := make(chan bool, 1) // for the end; with the removal of all devices
+}
+
+// running is a daemon at work.
+type running struct {
+	engine   *vswitch.Engine
+	server   *control.Server
+	listener *control.Listener
+	kept     *store.Store // nil: none
+	options  options
+	log      *slog.Logger
+
+	asked chan bool     // somebody asks for the end; with the removal of all devices
+	gone  chan struct{} // closed when another daemon has taken over
+}
+
+func newRunning(engine *vswitch.Engine, kept *store.Store, o options, log *slog.Logger) *running {
+	d := &running{engine: engine, kept: kept, options: o, log: log, asked: make(chan bool, 1), gone: make(chan struct{})}
 	shutdown := func(remove bool) {
 		select {
-		case asked <- remove:
+		case d.asked <- remove:
 		default: // it is ending
 		}
 	}
-	server := control.New(engine, control.Config{Version: version, Log: log, Store: kept, Shutdown: shutdown})
-	if err := restore(ctx, server, o); err != nil && ctx.Err() == nil { // who ends it meanwhile has it end as always
-		return errors.Join(err, engine.Leave(), listener.Close(), closeStore(kept))
-	}
-	return errors.Join(serveUntil(ctx, server, engine, listener, asked, o, log), closeStore(kept))
+	d.server = control.New(engine, control.Config{Version: version, Log: log, Store: kept, Shutdown: shutdown, Takeover: d.handOver})
+	return d
 }
 
 // removeLeft removes what an earlier daemon has left.
@@ -177,40 +236,58 @@ func instanceOf(socket string) (string, error) {
 	return hex.EncodeToString(sum[:6]), nil
 }
 
-func serveUntil(ctx context.Context, server *control.Server, engine *vswitch.Engine, l net.Listener, asked <-chan bool, o options, log *slog.Logger) error {
+// serve answers requests until ctx ends, somebody asks for the end, or another daemon
+// has taken over.
+func (d *running) serve(ctx context.Context) error {
 	served := make(chan error, 1)
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
 	go func() { // until serving ends
-		served <- server.Serve(serving, l)
+		served <- d.server.Serve(serving, d.listener)
 	}()
-	log.Info("vswitchd is ready", "socket", o.socket, "version", version)
-	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
-		log.Warn("tell systemd that we are ready", "error", err)
+	d.log.Info("vswitchd is ready", "socket", d.options.socket, "version", version)
+	if _, err := daemon.SdNotify(false, fmt.Sprintf("%s\nMAINPID=%d", daemon.SdNotifyReady, os.Getpid())); err != nil {
+		d.log.Warn("tell systemd that we are ready", "error", err)
 	}
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	defer signal.Stop(reload)
 
-	var err error
-	leave := o.keepPorts
-	select {
-	case <-ctx.Done():
-	case remove := <-asked:
-		leave = leave && !remove
-	case err = <-served:
-		served <- nil
-		err = fmt.Errorf("serve the control socket: %w", err)
+	leave := d.options.keepPorts
+	for {
+		select {
+		case <-reload:
+			startSuccessor(d.log)
+			continue
+		case <-d.gone:
+			err := errors.Join(d.engine.HandedOver(), d.listener.Leave())
+			stopServing()
+			return errors.Join(err, <-served)
+		case <-ctx.Done():
+			return d.end(ctx, leave, nil, stopServing, served)
+		case remove := <-d.asked:
+			return d.end(ctx, leave && !remove, nil, stopServing, served)
+		case err := <-served:
+			served <- nil
+			return d.end(ctx, leave, fmt.Errorf("serve the control socket: %w", err), stopServing, served)
+		}
 	}
+}
+
+// end ends the daemon, and leaves its devices or removes them.
+func (d *running) end(ctx context.Context, leave bool, err error, stopServing func(), served <-chan error) error {
 	daemon.SdNotify(false, daemon.SdNotifyStopping)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
 	defer cancel()
 	// The socket stays until all is gone: another daemon that starts
 	// meanwhile must not take what is being removed for leftovers.
 	if leave {
-		log.Info("ending: devices stay as they are")
-		err = errors.Join(err, engine.Leave())
+		d.log.Info("ending: devices stay as they are")
+		err = errors.Join(err, d.engine.Leave())
 	} else {
-		log.Info("ending: removing what was made")
-		err = errors.Join(err, engine.Close(closing))
+		d.log.Info("ending: removing what was made")
+		err = errors.Join(err, d.engine.Close(closing))
 	}
 	stopServing()
-	return errors.Join(err, <-served)
+	return errors.Join(err, <-served, closeStore(d.kept))
 }

@@ -143,6 +143,8 @@ func (h *host) Inherit(context.Context, func(port.Identity) bool) (int, error) {
 
 func (h *host) Disinherit() (int, error) { return 0, nil }
 
+func (h *host) Expect(map[port.Identity]port.Handed) {}
+
 func (h *host) Open(ctx context.Context, id port.Identity, cfg port.Config, _ *port.Place) (vswitch.Attachment, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -203,6 +205,9 @@ func (a *attachment) Info() port.Info       { return a.info }
 func (a *attachment) Status() port.Status   { return port.Status{Carrier: true} }
 func (a *attachment) SetCarrier(bool) error { return nil }
 func (a *attachment) Keys() []port.Key      { return nil }
+
+func (a *attachment) Hand() (port.Handed, error) { return port.Handed{}, port.ErrGone }
+func (a *attachment) Receive(int) error          { return port.ErrGone }
 
 func (a *attachment) Close() error {
 	a.host.mu.Lock()

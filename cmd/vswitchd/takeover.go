@@ -1,0 +1,299 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/vswitch/vswitch/control"
+	"github.com/vswitch/vswitch/handover"
+
+	vswitch "github.com/vswitch/vswitch/switch"
+)
+
+// A daemon that takes over from one that runs asks by its socket. What follows are
+// messages of package handover, one from each in turn:
+//
+//	old                              new
+//	testament, the socket            ready: all stands, and no frame moved
+//	keep: the store is yours         kept
+//	rest, the ports' descriptors     done: frames move
+//
+// The old one goes on with frames until the rest, and whatever fails before "done"
+// has it go on for good.
+
+// testament is the first message.
+type testament struct {
+	Version  string // of the program that hands over
+	Document json.RawMessage
+	Estate   vswitch.Estate
+}
+
+// The words between the two.
+const (
+	wordReady = "ready"
+	wordKeep  = "keep"
+	wordKept  = "kept"
+	wordDone  = "done"
+)
+
+// handoverTime is what all of it may take, or the old daemon goes on.
+const handoverTime = 20 * time.Second
+
+// handOver hands over to who is at the other end.
+func (d *running) handOver(by *net.UnixConn, document []byte) (err error) {
+	if err := by.SetDeadline(time.Now().Add(handoverTime)); err != nil {
+		return err
+	}
+	est, err := d.engine.BeginHandover(context.Background())
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			d.engine.Abort()
+			err = errors.Join(err, d.listener.Resume())
+		}
+	}()
+	text, err := json.Marshal(testament{version, document, est})
+	if err != nil {
+		return err
+	}
+	if err := d.sendSocket(by, text); err != nil {
+		return err
+	}
+	if err := expect(by, wordReady); err != nil {
+		return err
+	}
+	if err := closeStore(d.kept); err != nil {
+		d.log.Warn("the folder of the configuration is not closed well", "error", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.reopenStore())
+		}
+	}()
+	if err := handover.Send(by, []byte(wordKeep), nil); err != nil {
+		return err
+	}
+	if err := expect(by, wordKept); err != nil {
+		return err
+	}
+	if err := d.listener.Pause(); err != nil {
+		return err
+	}
+	return d.sendRest(by)
+}
+
+// sendRest ends the work on frames and hands over what is left.
+func (d *running) sendRest(by *net.UnixConn) error {
+	rest, fds := d.engine.Stop()
+	text, err := json.Marshal(rest)
+	if err == nil {
+		err = handover.Send(by, text, fds)
+	}
+	if err == nil {
+		err = expect(by, wordDone)
+	}
+	if err != nil {
+		return err
+	}
+	d.log.Info("another vswitchd has taken over")
+	d.kept = nil
+	close(d.gone)
+	return nil
+}
+
+func (d *running) sendSocket(by *net.UnixConn, text []byte) error {
+	raw, err := d.listener.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var sent error
+	err = raw.Control(func(fd uintptr) { sent = handover.Send(by, text, []int{int(fd)}) })
+	return errors.Join(err, sent)
+}
+
+func (d *running) reopenStore() error {
+	kept, err := openStore(d.options, d.log)
+	if err != nil {
+		return err
+	}
+	d.kept = kept
+	d.server.Keep(kept)
+	return nil
+}
+
+// expect receives a word.
+func expect(by *net.UnixConn, word string) error {
+	got, fds, err := handover.Receive(by)
+	handover.Close(fds)
+	switch {
+	case errors.Is(err, io.EOF):
+		return errors.New("it has gone")
+	case err != nil:
+		return err
+	case string(got) != word:
+		return fmt.Errorf("it says %q, where %q was due", got, word)
+	}
+	return nil
+}
+
+// predecessor is a daemon whose place this one takes.
+type predecessor struct {
+	conn   *net.UnixConn
+	will   testament
+	socket int // the control socket's descriptor
+}
+
+// findPredecessor asks the daemon that runs at the socket to hand over; nil: none
+// runs.
+func findPredecessor(path string) (_ *predecessor, err error) {
+	c, err := net.DialTimeout("unix", path, time.Second)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("take over: %w", err)
+	}
+	conn := c.(*net.UnixConn)
+	defer func() {
+		if err != nil {
+			conn.Close()
+			err = fmt.Errorf("take over from the vswitchd at %s: %w", path, err)
+		}
+	}()
+	if err := conn.SetDeadline(time.Now().Add(handoverTime)); err != nil {
+		return nil, err
+	}
+	if err := askForPlace(conn); err != nil {
+		return nil, err
+	}
+	text, fds, err := handover.Receive(conn)
+	if err != nil {
+		return nil, err
+	}
+	p := &predecessor{conn: conn}
+	if err = json.Unmarshal(text, &p.will); err == nil && len(fds) != 1 {
+		err = fmt.Errorf("%d descriptors, where that of the socket was due", len(fds))
+	}
+	if err != nil {
+		handover.Close(fds)
+		return nil, err
+	}
+	p.socket = fds[0]
+	return p, nil
+}
+
+// askForPlace asks, and reads the answer's header, and nothing behind it.
+func askForPlace(conn *net.UnixConn) error {
+	request, err := http.NewRequest(http.MethodPost, "http://vswitchd/v1/takeover", nil)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Connection", "Upgrade")
+	request.Header.Set("Upgrade", control.TakeoverProtocol)
+	if err := request.Write(conn); err != nil {
+		return err
+	}
+	var header strings.Builder
+	for one := make([]byte, 1); !strings.HasSuffix(header.String(), "\r\n\r\n"); header.Write(one) {
+		if _, err := io.ReadFull(conn, one); err != nil {
+			return err
+		}
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(io.MultiReader(strings.NewReader(header.String()), conn)), request)
+	if err != nil {
+		return err
+	}
+	if answer.StatusCode == http.StatusSwitchingProtocols {
+		return nil
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(answer.Body, 1<<16))
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("it refuses: %s", strings.TrimSpace(string(body)))
+}
+
+// succeed makes all stand in an engine that is new. No frame moves yet.
+func (p *predecessor) succeed(ctx context.Context, engine *vswitch.Engine, server *control.Server) error {
+	engine.Expect(p.will.Estate)
+	if err := server.Succeed(ctx, p.will.Document); err != nil {
+		return err
+	}
+	if err := engine.Remember(p.will.Estate); err != nil {
+		return err
+	}
+	return handover.Send(p.conn, []byte(wordReady), nil)
+}
+
+// release receives the ports, and has frames move. keep is called when the folder of
+// the configuration is free.
+func (p *predecessor) release(engine *vswitch.Engine, keep func() error) error {
+	if err := expect(p.conn, wordKeep); err != nil {
+		return err
+	}
+	if err := keep(); err != nil {
+		return err
+	}
+	if err := handover.Send(p.conn, []byte(wordKept), nil); err != nil {
+		return err
+	}
+	text, fds, err := handover.Receive(p.conn)
+	if err != nil {
+		return err
+	}
+	var rest vswitch.Rest
+	if err := json.Unmarshal(text, &rest); err != nil {
+		handover.Close(fds)
+		return err
+	}
+	if err := engine.TakeOver(p.will.Estate, rest, fds); err != nil {
+		return err
+	}
+	if err := handover.Send(p.conn, []byte(wordDone), nil); err != nil {
+		return err
+	}
+	return p.conn.Close()
+}
+
+// startSuccessor starts the program that is installed now, to take over from this
+// one. It logs how that ended, if it does not.
+func startSuccessor(log *slog.Logger) {
+	path, err := exec.LookPath(os.Args[0])
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
+	if err != nil {
+		log.Error("no other vswitchd can be started to take over", "error", err)
+		return
+	}
+	args := append([]string{}, os.Args[1:]...)
+	cmd := exec.Command(path, append(args, "--takeover")...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err := cmd.Start(); err != nil {
+		log.Error("no other vswitchd can be started to take over", "error", err)
+		return
+	}
+	log.Info("started another vswitchd to take over", "pid", cmd.Process.Pid)
+	go func() { // until it ends, or this process does
+		if err := cmd.Wait(); err != nil {
+			log.Error("the vswitchd that was to take over has ended", "error", err)
+		}
+	}()
+}

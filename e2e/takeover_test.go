@@ -1,0 +1,239 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// monitors watches interfaces for changes that somebody could notice.
+func monitors(stacks []*Stack) (said func() string) {
+	var all []*Process
+	for _, s := range stacks {
+		p := s.Go("ip", "-o", "monitor", "link", "address", "route")
+		all = append(all, p)
+	}
+	return func() string {
+		var b strings.Builder
+		for _, p := range all {
+			b.WriteString(p.Output())
+		}
+		return b.String()
+	}
+}
+
+// TestTakeover has one daemon after another take the place of the one that runs,
+// under traffic by all kinds of ports: no frame is lost, nobody behind the ports
+// notices anything, and what was learned, counted and configured is as it was.
+func TestTakeover(t *testing.T) {
+	h := NewHost(t)
+	var stacks []*Stack
+	for i, kind := range deviceKinds {
+		stacks = append(stacks, h.Stack(kind, kind, i+1))
+	}
+	h.VS("switch", "add", "lab", "--ageing", "60s")
+	h.VS("port", "add", "up", "--patch", "lab/up", "--trunk", "1,10")
+	h.VS("profile", "add", "office", "--access", "10")
+	h.Run("ip", "netns", "add", "lost")
+	h.VS("port", "add", "lost", "--netns", "lost", "--profile", "office")
+	h.Run("ip", "netns", "del", "lost")
+	h.AwaitState("lost", "lost")
+	h.VS("port", "add", "off", "--tap", "--down")
+	h.VS("fdb", "add", "02:00:00:00:00:99", "--vlan", "1", "--port", "veth")
+	for _, s := range stacks {
+		for _, to := range stacks {
+			if s != to {
+				s.Ping(to.Addr("tcp4"))
+			}
+		}
+	}
+	streams := []*Stream{
+		h.Stream(stacks[0].Station("eth0"), stacks[1].Station("eth0")),
+		h.Stream(stacks[2].Station("eth0"), stacks[3].Station("eth0")),
+	}
+	config, inside := h.VS("config", "show"), interiors(stacks)
+	h.Eventually(0, func() error { // they ask whether their addresses are taken
+		for _, s := range stacks {
+			if out := s.Run("ip", "-6", "addr", "show", "tentative"); out != "" {
+				return fmt.Errorf("not settled: %s", out)
+			}
+		}
+		return nil
+	})
+	noticed := monitors(stacks)
+	before := h.Port("veth").Counters
+	learned := len(h.FDB())
+
+	for round := range 4 {
+		took := h.TakeOver()
+		var gaps []time.Duration
+		for _, s := range streams {
+			gaps = append(gaps, s.Check())
+		}
+		t.Logf("round %d: it took %v; the longest times without a frame are %v", round, took.Round(time.Millisecond), gaps)
+		if now := h.VS("config", "show"); now != config {
+			t.Errorf("the configuration is another:\n%s", differing(config, now))
+		}
+		if now := len(h.FDB()); now < learned {
+			t.Errorf("of %d entries there are %d", learned, now)
+		}
+		if now := h.Port("veth").Counters; now.RxFrames < before.RxFrames || now.TxFrames < before.TxFrames {
+			t.Errorf("the counters of a port were %+v, and are %+v", before, now)
+		}
+		if p := h.Port("lost"); p.State != "lost" || !strings.Contains(p.Reason, "lost") {
+			t.Errorf("the lost port is %s: %s", p.State, p.Reason)
+		}
+		if p := h.Port("off"); p.State != "down" {
+			t.Errorf("the port that is down is %s", p.State)
+		}
+	}
+	for _, s := range streams {
+		s.Stop()
+	}
+	if out := noticed(); strings.Contains(out, "eth0") {
+		t.Errorf("people behind the ports notice:\n%s", out)
+	}
+	if now := interiors(stacks); now != inside {
+		t.Errorf("people behind the ports find:\n%s", differing(inside, now))
+	}
+
+	// It is a daemon like any other.
+	h.Run("ip", "netns", "add", "lost")
+	h.AwaitState("lost", "up")
+	h.Run("ip", "netns", "del", "tap")
+	h.AwaitState("tap", "lost")
+	h.Run("ip", "netns", "add", "tap")
+	h.AwaitState("tap", "up")
+	h.VS("port", "del", "veth")
+	h.VS("port", "add", "veth", "--netns", "veth", "--ip", "10.0.0.1/24")
+	stacks[0].Ping(stacks[2].Addr("tcp4"))
+	h.VS("port", "set", "off", "up")
+	h.AwaitState("off", "up")
+	h.Kill9()
+	h.Start()
+	stacks[0].Ping(stacks[2].Addr("tcp4"))
+	h.Run("ip", "netns", "del", "lost")
+}
+
+// TestTakeoverAtTenThousandFrames a second, and of ports that are busy enough for a
+// ring.
+func TestTakeoverAtTenThousandFrames(t *testing.T) {
+	h := NewHost(t, Fast)
+	for _, ring := range []string{"1000000", "2000"} {
+		h.TakeOver("--rx-ring-rate", ring)
+		for _, kind := range []string{"veth", "tap"} {
+			name := kind + ring
+			a, b := h.Stack(name+"a", kind, 1), h.Stack(name+"b", kind, 2)
+			s := h.Faster(a.Station("eth0"), b.Station("eth0"), 10_000)
+			var longest []time.Duration
+			for range 5 {
+				h.Eventually(0, func() error {
+					if h.Port(name+"a").Counters.RxFrames < 1000 {
+						return fmt.Errorf("not at speed yet")
+					}
+					return nil
+				})
+				s.Check()
+				h.TakeOver("--rx-ring-rate", ring)
+				longest = append(longest, s.Check().Round(time.Microsecond))
+			}
+			t.Logf("%s, rings from %s frames a second on: %d frames, none lost; the longest times without one are %v", kind, ring, s.Stop(), longest)
+			h.VS("port", "del", name+"a")
+			h.VS("port", "del", name+"b")
+		}
+	}
+}
+
+// TestReload has SIGHUP start the program that is installed, which takes over.
+func TestReload(t *testing.T) {
+	h := NewHost(t)
+	a, b := h.Stack("a", "veth", 1), h.Stack("b", "tap", 2)
+	s := h.Stream(a.Station("eth0"), b.Station("eth0"))
+	first := h.answering()
+	if first != h.Pid() {
+		t.Fatalf("process %d answers, and the daemon is %d", first, h.Pid())
+	}
+	now := first
+	for range 2 {
+		was := now
+		if err := syscall.Kill(was, syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		h.Eventually(0, func() error {
+			if now = h.answering(); now == was {
+				return fmt.Errorf("process %d still answers", now)
+			}
+			return nil
+		})
+		h.VS("show")
+		s.Check()
+	}
+	s.halt()
+	if err := syscall.Kill(now, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if r := h.p.Wait(t, Patience); r.Code != 0 {
+		t.Errorf("exit %d: %s", r.Code, r.Output())
+	}
+	if links := h.Links(); len(links) != 1 {
+		t.Errorf("left: %v", links)
+	}
+}
+
+// TestTakeoverThatFails has the old one go on as if nothing had been.
+func TestTakeoverThatFails(t *testing.T) {
+	h := NewHost(t)
+	a, b := h.Stack("a", "veth", 1), h.Stack("b", "tap", 2)
+	s := h.Stream(a.Station("eth0"), b.Station("eth0"))
+	good := h.StateDir
+	file := h.Path("a-file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	old := h.p
+	for _, flags := range [][]string{{"--state-dir", file}, {"--workers", "0", "--state-dir", "/proc/nothing"}} {
+		p := h.Daemon.launch(append(flags, "--takeover")...)
+		if r := p.Wait(t, Patience); r.Code != 1 || !strings.Contains(r.Output(), "take over from") {
+			t.Errorf("%v: exit %d: %s", flags, r.Code, r.Output())
+		}
+		h.p = old
+		s.Check()
+		h.VS("port", "set", "a", "--description", strings.Join(flags, " ")) // and keeps it
+	}
+	h.StateDir = good
+
+	// The new one is killed at some moment: one of the two goes on.
+	for i := range 20 {
+		old := h.p
+		p := h.Daemon.launch("--takeover")
+		time.Sleep(time.Duration(i) * 3 * time.Millisecond)
+		p.Kill()
+		h.p = old
+		if r := h.TryVS("port", "set", "a", "--description", fmt.Sprint(i)); r.Code == 0 {
+			s.Check()
+			continue
+		}
+		if !strings.Contains(old.Output(), "has taken over") {
+			t.Fatalf("killed after %v, and the old one does not answer:\n%s", time.Duration(i)*3*time.Millisecond, old.Output())
+		}
+		t.Logf("killed after %v, it had taken over", time.Duration(i)*3*time.Millisecond)
+		old.Wait(t, Patience)
+		h.Start()
+		break
+	}
+	want := h.VS("config", "show")
+	h.TakeOver()
+	if now := h.VS("config", "show"); now != want {
+		t.Errorf("the configuration is another:\n%s", differing(want, now))
+	}
+	a.Ping(b.Addr("tcp4"))
+	s.halt()
+
+	// Nobody runs to take over from.
+	h.MustCleanShutdown()
+	h.Start("--takeover")
+	a.Ping(b.Addr("tcp4"))
+}
