@@ -163,11 +163,8 @@ func (l *Listener) resumeLocked() error {
 	return err
 }
 
-// Leave closes the listener of this process, and leaves the socket to another one.
-func (l *Listener) Leave() error {
-	l.once.Do(func() {})
-	return l.Close()
-}
+// Leave has Close leave the socket to another process.
+func (l *Listener) Leave() { l.once.Do(func() {}) }
 
 // Close closes the listener, and removes the socket.
 func (l *Listener) Close() error {

@@ -20,9 +20,11 @@ type Daemon struct {
 	h        *Host
 	Socket   string
 	StateDir string
-	Env      []string // NAME=VALUE, beside that of the test
-	p        *Process // nil before the first start
-	log      string   // of those before p
+	Env      []string   // NAME=VALUE, beside that of the test
+	held     []*os.File // that the next one gets, as a service that had them kept
+	names    []string   // of these
+	p        *Process   // nil before the first start
+	log      string     // of those before p
 }
 
 // Start starts vswitchd and waits until it answers.
@@ -66,7 +68,12 @@ func (d *Daemon) launch(flags ...string) *Process {
 	// A report of a race must not change what the story is about: it goes on,
 	// and is found in the log when the daemon ends.
 	env := append([]string{"GORACE=halt_on_error=0 exitcode=66 atexit_sleep_ms=50"}, d.Env...)
-	p, err := h.start("", env, append(argv, flags...)...)
+	argv = append(argv, flags...)
+	if d.held != nil { // by who is the service manager
+		env = append(env, fmt.Sprintf("LISTEN_FDS=%d", len(d.held)), "LISTEN_FDNAMES="+strings.Join(d.names, ":"))
+		argv = append([]string{"sh", "-c", `LISTEN_PID=$$ exec "$@"`, "sh"}, argv...)
+	}
+	p, err := h.startHolding("", env, d.held, argv...)
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -68,8 +68,14 @@ func (tr *transcript) String() string {
 // start runs a program from the host's thread, in the network namespace that
 // netns names ("": the host's).
 func (h *Host) start(netns string, env []string, argv ...string) (*Process, error) {
+	return h.startHolding(netns, env, nil, argv...)
+}
+
+// startHolding is start of a program that gets some files, from descriptor 3 on.
+func (h *Host) startHolding(netns string, env []string, files []*os.File, argv ...string) (*Process, error) {
 	p := &Process{Argv: argv, done: make(chan struct{})}
 	p.cmd = exec.Command(argv[0], argv[1:]...)
+	p.cmd.ExtraFiles = files
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	p.cmd.Env = append(os.Environ(), append([]string{
 		markVariable + "=" + runMark(),

@@ -75,13 +75,19 @@ func (d *devPort) hand() Handed {
 	return Handed{Kind: Dev, Index: d.index, Asked: d.asked, Before: mark.String()}
 }
 
-// Expect has Open attach ports to what another process hands over, in place of
-// anything else. The descriptors come later: see [Attachment.Receive]. It takes the
-// place of Inherit.
-func (h *Host) Expect(all map[Identity]Handed) {
+// Expect has Open attach ports to what another process hands over. The descriptors
+// come later: see [Attachment.Receive]. Where that process still runs it takes the
+// place of Inherit; else Open takes what still stands and fits, as it does then.
+func (h *Host) Expect(all map[Identity]Handed, runs bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.expected = all
+	h.expected, h.predecessor = all, runs
+}
+
+// suits reports whether what was handed over is where a port is to be; at is nil
+// where it has no place.
+func (from *Handed) suits(at *Place) bool {
+	return at == nil || from.Place.Own == at.own && from.Place.ID == at.id
 }
 
 // expects returns what is handed over for a port.
@@ -131,6 +137,13 @@ func (h *Host) takeHanded(id Identity, cfg Config, from Handed) (*Attachment, er
 		return nil, fmt.Errorf("port %s: take it over: %w", id, err)
 	}
 	return a, nil
+}
+
+// CloseHanded closes a descriptor that nobody receives.
+func CloseHanded(fd int) {
+	if fd >= 0 {
+		unix.Close(fd)
+	}
 }
 
 // Receive gives an attachment that was expected its descriptor, which is the

@@ -41,7 +41,8 @@ type Host struct {
 
 	taken int // of these
 
-	expected map[Identity]Handed // from another daemon, while it runs
+	expected    map[Identity]Handed // from another daemon
+	predecessor bool                // which still runs
 }
 
 // NewHost returns a Host for the network namespace of the calling thread,
@@ -113,8 +114,10 @@ func (h *Host) Open(ctx context.Context, id Identity, cfg Config, at *Place) (*A
 	if err := checkConfig(cfg); err != nil {
 		return nil, err
 	}
-	if from, ok := h.expects(id); ok {
-		return h.takeHanded(id, cfg, from)
+	if h.predecessor {
+		if from, ok := h.expects(id); ok {
+			return h.takeHanded(id, cfg, from)
+		}
 	}
 	var a *Attachment
 	var err error
@@ -122,8 +125,9 @@ func (h *Host) Open(ctx context.Context, id Identity, cfg Config, at *Place) (*A
 	case Veth, Tap:
 		a, err = h.openAt(ctx, id, cfg, at)
 	case Dev:
-		h.adopt(id, cfg, nil) // the device tells
-		a, err = h.openDev(ctx, id, cfg)
+		if a = h.adopt(id, cfg, nil); a == nil {
+			a, err = h.openDev(ctx, id, cfg)
+		}
 	case VM:
 		if a = h.adopt(id, cfg, nil); a == nil {
 			a, err = h.openVM(ctx, id, cfg)

@@ -100,19 +100,25 @@ func (h *Host) adopt(id Identity, cfg Config, at *Place) *Attachment {
 	if old == nil {
 		return nil
 	}
-	if old.used != nil { // openDev finds it by its mark
+	from, handed := h.expects(id)
+	if old.used != nil && !handed { // openDev finds it by its mark
 		h.took()
 		return nil
 	}
 	var a *Attachment
 	err := errors.New("the namespace is that of a process")
 	switch {
+	case handed && from.suits(at):
+		a, err = h.takeHanded(id, cfg, from)
 	case cfg.Kind == VM:
 		a, err = h.adoptVM(id, old)
 	case cfg.Kind == Veth:
 		a, err = h.adoptVeth(id, cfg, at, old)
 	case !at.once: // else nothing would tell of its end
 		a, err = h.adoptTap(id, cfg, at, old)
+	}
+	if err != nil && old.used != nil {
+		return nil // openDev says what is wrong
 	}
 	if err != nil {
 		h.log.Info("made anew, as what an earlier vswitchd left cannot be taken", "port", id, "reason", err)

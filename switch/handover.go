@@ -181,18 +181,19 @@ func (e *Engine) HandedOver() error {
 	return e.Leave()
 }
 
-// Expect prepares the engine, which has no ports yet, for an Estate. The ports are
-// made then as they were configured, and receive nothing before TakeOver.
-func (e *Engine) Expect(est Estate) {
+// Expect prepares the engine, which has no ports yet, for an Estate. Ports are made
+// then as they are configured, and those of the Estate receive nothing before
+// TakeOver. Where the other engine no longer runs, some may not be there any more.
+func (e *Engine) Expect(est Estate, runs bool) {
 	all := make(map[port.Identity]port.Handed)
 	for _, p := range est.Ports {
 		all[p.ID] = p.Handed
 	}
-	e.host.Expect(all)
+	e.host.Expect(all, runs)
 }
 
-// Remember gives the engine, whose ports stand, what another one has learned.
-func (e *Engine) Remember(est Estate) error {
+// Complete returns an error where a port of the Estate hangs on nothing.
+func (e *Engine) Complete(est Estate) error {
 	for _, p := range est.Ports {
 		stands, err := e.findPort(p.ID.Switch, p.ID.Port)
 		if err != nil {
@@ -201,44 +202,47 @@ func (e *Engine) Remember(est Estate) error {
 		if stands.attached == nil {
 			return errorf(Failed, "port %s cannot be taken over: %s", p.ID, stands.status.Reason)
 		}
-		e.mu.Lock()
-		stands.ifName = p.IfName
-		e.mu.Unlock()
-	}
-	for name, s := range est.Stations {
-		sw, err := e.find(name)
-		if err != nil {
-			return err
-		}
-		if err := e.learnAll(sw, s); err != nil {
-			return err
-		}
 	}
 	return nil
 }
 
-func (e *Engine) learnAll(sw *Switch, s Stations) error {
-	var ids []fdb.PortID
-	for _, name := range s.Ports {
-		p, err := e.findPort(sw.name, name)
-		if err != nil {
-			return err
+// Remember gives the engine, whose ports stand, what another one has learned of those
+// that hang on something.
+func (e *Engine) Remember(est Estate) {
+	for _, p := range est.Ports {
+		if stands, err := e.findPort(p.ID.Switch, p.ID.Port); err == nil {
+			e.mu.Lock()
+			stands.ifName = p.IfName
+			e.mu.Unlock()
 		}
-		ids = append(ids, p.id)
+	}
+	for name, s := range est.Stations {
+		if sw, err := e.find(name); err == nil {
+			e.learnAll(sw, s)
+		}
+	}
+}
+
+func (e *Engine) learnAll(sw *Switch, s Stations) {
+	ids := make(map[int]fdb.PortID)
+	for place, name := range s.Ports {
+		if p, err := e.findPort(sw.name, name); err == nil && (p.attached != nil || p.peer != nil) {
+			ids[place] = p.id
+		}
 	}
 	for b := s.Entries; len(b) >= stationLen; b = b[stationLen:] {
-		place := int(binary.BigEndian.Uint16(b[8:]))
-		if place >= len(ids) {
-			return errorf(Failed, "an entry of switch %s refers to port %d of %d", sw.name, place, len(ids))
+		id, known := ids[int(binary.BigEndian.Uint16(b[8:]))]
+		if !known {
+			continue
 		}
 		of := fdb.StationOf(vlan.ID(binary.BigEndian.Uint16(b)), frame.MAC(b[2:8]).Address())
-		sw.table.Learn(of, ids[place], fdb.Time(binary.BigEndian.Uint64(b[12:])))
+		sw.table.Learn(of, id, fdb.Time(binary.BigEndian.Uint64(b[12:])))
 	}
-	return nil
 }
 
 // TakeOver goes on where another engine has stopped: the descriptors, in the order of
-// the Estate's ports, are this engine's from now on.
+// the Estate's ports, are this engine's from now on. Those of ports that do not expect
+// any are closed.
 func (e *Engine) TakeOver(est Estate, rest Rest, fds []int) error {
 	if len(fds) != len(est.Ports) {
 		return errorf(Failed, "%d descriptors for %d ports", len(fds), len(est.Ports))
@@ -248,14 +252,12 @@ func (e *Engine) TakeOver(est Estate, rest Rest, fds []int) error {
 	work := make(map[*worker][]*Port)
 	for i, ep := range est.Ports {
 		p, err := e.findPort(ep.ID.Switch, ep.ID.Port)
-		if err == nil && p.attached == nil {
-			err = errorf(Failed, "port %s hangs on nothing", ep.ID)
+		if err != nil || p.attached == nil || p.attached.Device().FD() >= 0 {
+			port.CloseHanded(fds[i])
+			continue
 		}
-		if err == nil {
-			err = translate(p.attached.Receive(fds[i]))
-		}
-		if err != nil {
-			return err
+		if err := p.attached.Receive(fds[i]); err != nil {
+			return translate(err)
 		}
 		work[p.worker] = append(work[p.worker], p)
 	}

@@ -27,8 +27,9 @@ type Host interface {
 	// devices they removed.
 	Inherit(ctx context.Context, stays func(port.Identity) bool) (removed int, err error)
 	Disinherit() (removed int, err error)
-	// Expect has Open attach ports to what another process hands over.
-	Expect(all map[port.Identity]port.Handed)
+	// Expect has Open attach ports to what another process hands over, which may
+	// still run.
+	Expect(all map[port.Identity]port.Handed, runs bool)
 	// Events tells what changed around attachments; see port.Key.
 	Events() <-chan port.Event
 }
@@ -95,6 +96,6 @@ func (m machine) Inherit(ctx context.Context, stays func(port.Identity) bool) (i
 
 func (m machine) Disinherit() (int, error) { return m.host.Disinherit() }
 
-func (m machine) Expect(all map[port.Identity]port.Handed) { m.host.Expect(all) }
+func (m machine) Expect(all map[port.Identity]port.Handed, runs bool) { m.host.Expect(all, runs) }
 
 func (m machine) Events() <-chan port.Event { return m.host.Events() }

@@ -68,7 +68,7 @@ func (m *memory) Inherit(context.Context, func(port.Identity) bool) (int, error)
 
 func (m *memory) Disinherit() (int, error) { return 0, nil }
 
-func (m *memory) Expect(map[port.Identity]port.Handed) {}
+func (m *memory) Expect(map[port.Identity]port.Handed, bool) {}
 
 func (m *memory) Events() <-chan port.Event { return m.events }
 

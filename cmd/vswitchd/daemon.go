@@ -68,9 +68,13 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	if o.removePorts {
 		return errors.Join(removeLeft(ctx, host, log), listener.Close())
 	}
-	engine, err := newEngine(host, o, 0, log)
+	left := findDeposit(log)
+	engine, err := newEngine(host, o, left.uptime(), log)
 	if err != nil {
 		return errors.Join(err, listener.Close())
+	}
+	if left != nil {
+		engine.Expect(left.Estate, false)
 	}
 	kept, err := openStore(o, log)
 	if err != nil {
@@ -80,6 +84,12 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	d.listener = listener
 	if err := restore(ctx, d.server, o); err != nil && ctx.Err() == nil { // who ends it meanwhile has it end as always
 		return errors.Join(err, engine.Leave(), listener.Close(), closeStore(kept))
+	}
+	if left != nil {
+		engine.Remember(left.Estate)
+		if err := engine.TakeOver(left.Estate, left.Rest, left.fds); err != nil {
+			log.Error("not all ports go on with the descriptors that were kept", "error", err)
+		}
 	}
 	return d.serve(ctx)
 }
@@ -260,7 +270,8 @@ func (d *running) serve(ctx context.Context) error {
 			startSuccessor(d.log)
 			continue
 		case <-d.gone:
-			err := errors.Join(d.engine.HandedOver(), d.listener.Leave())
+			d.listener.Leave()
+			err := d.engine.HandedOver()
 			stopServing()
 			return errors.Join(err, <-served)
 		case <-ctx.Done():
@@ -283,7 +294,7 @@ func (d *running) end(ctx context.Context, leave bool, err error, stopServing fu
 	// meanwhile must not take what is being removed for leftovers.
 	if leave {
 		d.log.Info("ending: devices stay as they are")
-		err = errors.Join(err, d.engine.Leave())
+		err = errors.Join(err, d.leave())
 	} else {
 		d.log.Info("ending: removing what was made")
 		err = errors.Join(err, d.engine.Close(closing))

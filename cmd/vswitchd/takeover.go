@@ -232,13 +232,14 @@ func askForPlace(conn *net.UnixConn) error {
 
 // succeed makes all stand in an engine that is new. No frame moves yet.
 func (p *predecessor) succeed(ctx context.Context, engine *vswitch.Engine, server *control.Server) error {
-	engine.Expect(p.will.Estate)
+	engine.Expect(p.will.Estate, true)
 	if err := server.Succeed(ctx, p.will.Document); err != nil {
 		return err
 	}
-	if err := engine.Remember(p.will.Estate); err != nil {
+	if err := engine.Complete(p.will.Estate); err != nil {
 		return err
 	}
+	engine.Remember(p.will.Estate)
 	return handover.Send(p.conn, []byte(wordReady), nil)
 }
 

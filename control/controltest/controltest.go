@@ -143,7 +143,7 @@ func (h *host) Inherit(context.Context, func(port.Identity) bool) (int, error) {
 
 func (h *host) Disinherit() (int, error) { return 0, nil }
 
-func (h *host) Expect(map[port.Identity]port.Handed) {}
+func (h *host) Expect(map[port.Identity]port.Handed, bool) {}
 
 func (h *host) Open(ctx context.Context, id port.Identity, cfg port.Config, _ *port.Place) (vswitch.Attachment, error) {
 	if err := ctx.Err(); err != nil {
