@@ -56,6 +56,13 @@ FRAMES = 'TestPortModes|TestLengths|TestReserved'
 fuzz: ## each fuzz target for a moment
 	@scripts/fuzz
 
+faults: ## every fault of docs/reliability.md twenty times, and longer (hours, as root)
+	@scripts/install-deps test
+	FAULTS=long $(GO) test -race -count=$(TIMES) -timeout 12h -run $(FAULTS) ./e2e
+
+TIMES ?= 20
+FAULTS = 'TestFault|TestTakeover|TestRestart|TestReload|TestDaemonTakesOver|TestAHundredPorts|ComeAndGo|TestDevicesTaken|TestRenamed|TestAReceiver|TestTxFull|TestRxFull|TestConfigurationI|TestConfigurationThat|TestBadClients|TestLabIsMended|TestLabAfter|TestLabWhose'
+
 # How often, and for how long each time: make bench ROUNDS=1 LENGTH=1s
 ROUNDS ?= 5
 LENGTH ?= 3s

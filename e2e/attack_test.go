@@ -148,7 +148,7 @@ func saysTo(from, to farEnd, src, dst string) error {
 var rssLine = regexp.MustCompile(`VmRSS:\s+(\d+) kB`)
 
 // rss returns how much memory a process has, in KiB.
-func rss(t *testing.T, pid int) int {
+func rss(t testing.TB, pid int) int {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

@@ -21,6 +21,7 @@ type Daemon struct {
 	Socket   string
 	StateDir string
 	Env      []string   // NAME=VALUE, beside that of the test
+	Wrap     []string   // what it is started by, such as prlimit
 	held     []*os.File // that the next one gets, as a service that had them kept
 	names    []string   // of these
 	p        *Process   // nil before the first start
@@ -73,7 +74,7 @@ func (d *Daemon) launch(flags ...string) *Process {
 		env = append(env, fmt.Sprintf("LISTEN_FDS=%d", len(d.held)), "LISTEN_FDNAMES="+strings.Join(d.names, ":"))
 		argv = append([]string{"sh", "-c", `LISTEN_PID=$$ exec "$@"`, "sh"}, argv...)
 	}
-	p, err := h.startHolding("", env, d.held, argv...)
+	p, err := h.startHolding("", env, d.held, append(d.Wrap, argv...)...)
 	if err != nil {
 		h.t.Fatal(err)
 	}

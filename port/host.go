@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/vswitch/vswitch/internal/netns"
 	"github.com/vswitch/vswitch/internal/rtnl"
 )
@@ -137,6 +139,9 @@ func (h *Host) Open(ctx context.Context, id Identity, cfg Config, at *Place) (*A
 	}
 	if err != nil {
 		var e *Error
+		if errors.Is(err, unix.EMFILE) {
+			return nil, &Error{Failed, fmt.Sprintf("port %s: the daemon has as many files open as it may: raise the limit (LimitNOFILE= of its unit, ulimit -n), or remove ports", id), err}
+		}
 		if !errors.As(err, &e) {
 			err = &Error{Failed, fmt.Sprintf("port %s: %v", id, err), err}
 		}

@@ -14,11 +14,17 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// Who reads the log may end: the write fails then, and nothing else. (Ignored, it
+	// would be so in programs that we start, too.)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // run is the whole program; it returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	patient := newPatientWriter(stderr)
+	defer patient.Close()
+	stderr = patient
 	cmd := newCommand(serve)
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)

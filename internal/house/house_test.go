@@ -270,6 +270,37 @@ func TestFilesNameNothingOutsideTheRepository(t *testing.T) {
 	})
 }
 
+// namedTest matches the name of a test that a text refers to.
+var namedTest = regexp.MustCompile("`(Test[A-Z]\\w+)`")
+
+// TestTestsThatDocsNameAreThere: a promise is kept by a test that is there.
+func TestTestsThatDocsNameAreThere(t *testing.T) {
+	var all strings.Builder
+	walk(t, func(path string) {
+		if strings.HasSuffix(path, "_test.go") {
+			text, err := os.ReadFile(filepath.Join(root, path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			all.Write(text)
+		}
+	})
+	walk(t, func(path string) {
+		if !strings.HasSuffix(path, ".md") {
+			return
+		}
+		text, err := os.ReadFile(filepath.Join(root, path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range namedTest.FindAllStringSubmatch(string(text), -1) {
+			if !strings.Contains(all.String(), "func "+m[1]+"(") {
+				t.Errorf("%s names %s, which is no test", path, m[1])
+			}
+		}
+	})
+}
+
 // link matches the target of a link in Markdown.
 var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 
