@@ -403,9 +403,12 @@ links:
   - endpoints: ["h[76-100]", sw4]
   - endpoints: [sw1, "sw[2-4]"]
 `))
-	for i := 1; i < 100; i++ {
-		h.VS("lab", "exec", "large", fmt.Sprint("h", i), "ping", "-c1", "-w10", fmt.Sprint("h", i+1))
-	}
+	h.Eventually(0, func() error { // one may be lost on a machine that is busy
+		if r := h.TryVS("lab", "ping", "large"); !strings.Contains(r.Output(), "9900 of 9900 pings were answered") {
+			return fmt.Errorf("%.2000s", r.Output())
+		}
+		return nil
+	})
 	out := h.VS("lab", "show", "large")
 	if n := strings.Count(out, " up "); n < 207 {
 		t.Errorf("%d nodes and links are up, want 104 and 103:\n%s", n, out)

@@ -342,3 +342,22 @@ func TestLabWhoseDaemonGoes(t *testing.T) {
 	h.VS("lab", "down", "gone")
 	h.noLabs()
 }
+
+// TestLabUpKilled kills the program at moments while it builds a lab: down finds all
+// there is of it, and it can be built again.
+func TestLabUpKilled(t *testing.T) {
+	h := NewHost(t, Fast)
+	file := h.lab("name: cut\nnodes: {\"h[1-60]\": {}, sw: {kind: switch}}\nlinks: [{endpoints: [\"h*\", sw]}]")
+	for i := range 12 {
+		p := h.Go(vsctlPath(t), "--socket", h.Socket, "lab", "up", file)
+		time.Sleep(time.Duration(10+12*i) * time.Millisecond)
+		p.Kill()
+		h.VS("lab", "down", "cut")
+		if left := h.Run("sh", "-c", "ls /run/netns"); left != "" {
+			t.Fatalf("killed after %d ms, and down has left %s", 10+12*i, left)
+		}
+	}
+	h.VS("lab", "up", file)
+	h.VS("lab", "down", "cut")
+	h.noLabs()
+}

@@ -101,6 +101,8 @@ func (b *builder) cable(link Link, said document.Where, near, far found) {
 			mac, err := frame.ParseMAC(e.MAC)
 			if err != nil {
 				b.d.Reject(e.Of("mac"), "%v", err)
+			} else if mac.IsMulticast() {
+				b.d.Reject(e.Of("mac"), "%s is a multicast address: a station has an even first octet, such as 02:00:00:00:00:01", mac)
 			}
 			end.MAC = mac
 		}
@@ -290,6 +292,18 @@ func (b *builder) address(e *End, ip config.Placed) {
 	}
 }
 
+// isStation reports whether an address can be that of an interface.
+func isStation(a netip.Addr) bool {
+	return !a.IsMulticast() && !a.IsUnspecified() && !a.IsLoopback() && !a.Is4In6() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+}
+
+// isBroadcast reports whether an address is the last of its IPv4 network, by which
+// all stations of that are meant.
+func isBroadcast(p netip.Prefix) bool {
+	next := p.Addr().Next()
+	return p.Addr().Is4() && p.Bits() < 31 && (!next.IsValid() || !p.Contains(next))
+}
+
 // prefix reads an address with the length of its network's prefix.
 func (b *builder) prefix(ip config.Placed) (prefix netip.Prefix, ok bool) {
 	prefix, err := netip.ParsePrefix(ip.Text)
@@ -298,6 +312,10 @@ func (b *builder) prefix(ip config.Placed) (prefix netip.Prefix, ok bool) {
 		b.d.Reject(ip.Place, "%q has no prefix length: write it behind a slash, such as 10.0.0.1/24", ip.Text)
 	case err != nil:
 		b.d.Reject(ip.Place, "%q is not an address with its prefix length, such as 10.0.0.1/24 or fd00::1/64", ip.Text)
+	case !isStation(prefix.Addr()):
+		b.d.Reject(ip.Place, "%s is not the address of a station: use one such as 10.0.0.1/24", ip.Text)
+	case isBroadcast(prefix):
+		b.d.Reject(ip.Place, "%s is the broadcast address of its network: give another in it", ip.Text)
 	case prefix.Addr() == prefix.Masked().Addr() && prefix.Bits() < prefix.Addr().BitLen()-1:
 		b.d.Reject(ip.Place, "%s is the network itself: give an address in it, such as %s/%d", ip.Text, prefix.Addr().Next(), prefix.Bits())
 	default:

@@ -3,6 +3,7 @@ package lab
 import (
 	"cmp"
 	"hash/fnv"
+	"maps"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -162,6 +163,11 @@ const (
 )
 
 func (b *builder) checkHost(m *Member) {
+	for _, name := range slices.Sorted(maps.Keys(m.Sysctls)) {
+		if !strings.HasPrefix(name, "net.") && !strings.HasPrefix(name, "net/") {
+			b.d.Reject(m.Of("sysctls"), "%s is a setting of the whole machine, and no node's own: those below net. are", name)
+		}
+	}
 	for _, p := range m.Services {
 		s := p.Value
 		switch {
@@ -202,7 +208,7 @@ func (b *builder) checkGateways(m *Member) {
 			b.d.Reject(g.Place, "%q is not an address, such as 10.0.0.254", g.Text)
 			continue
 		}
-		reached := addr.IsLinkLocalUnicast()
+		reached := addr.IsLinkLocalUnicast() || len(m.Ends) == 0 // of which something was said
 		for _, p := range m.prefixes() {
 			reached = reached || p.Contains(addr)
 		}

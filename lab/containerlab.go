@@ -214,9 +214,7 @@ func (im *importer) inherit(n clabNode) clabNode {
 			continue
 		}
 		n.others = append(n.others, f.others...)
-		if n.exec == nil {
-			n.exec = f.exec
-		}
+		n.exec = slices.Concat(f.exec, n.exec) // the defaults' first
 		n.env, n.sysctls = merged(n.env, f.env), merged(n.sysctls, f.sysctls)
 	}
 	return n

@@ -133,21 +133,44 @@ func (m *Manager) startDaemon(ctx context.Context) error {
 	return err
 }
 
-// endDaemon ends a daemon that a lab has started when no lab is left that has it.
-// One of ours that was killed may have left devices, which one that starts sweeps.
-func (m *Manager) endDaemon(ctx context.Context) error {
+// endDaemon ends a daemon that a lab has started when no lab is left that has it. One
+// that has something of somebody's own goes on. One of ours that was killed may have
+// left devices, which one that starts takes over, and removes at its end.
+func (m *Manager) endDaemon(ctx context.Context) (goesOn bool, err error) {
 	unlock, err := lockDaemon(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer unlock()
 	o, ok := readOurs(m.client.Socket())
 	if !ok {
-		return nil
+		return false, nil
 	}
 	if left, err := notedAt(o.Socket); err != nil || left > 0 {
-		return err
+		return false, err
 	}
+	if show, err := m.client.Show(ctx); err == nil && hasOthers(show) {
+		return true, nil
+	}
+	return false, m.endOurs(ctx, o)
+}
+
+// hasOthers reports whether a daemon that labs have started has something that is no
+// lab's: more than the switch that it begins with, which is empty.
+func hasOthers(show api.Overview) bool {
+	for _, sw := range show.Switches {
+		lab, _, _ := strings.Cut(sw.Name, ".")
+		if _, err := loadState(lab); strings.Contains(sw.Name, ".") && err == nil {
+			continue
+		}
+		if sw.Name != api.DefaultSwitch || sw.PortCount > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Manager) endOurs(ctx context.Context, o ours) error {
 	if !o.alive() {
 		if _, err := m.client.Version(ctx); noDaemon(err) && m.cfg.Daemon != "" {
 			if err := m.startDaemon(ctx); err != nil {

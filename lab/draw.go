@@ -49,13 +49,13 @@ func (g *Graph) SVG() string {
 // width and height are those of the box, which has the addresses in it.
 func (n *Dot) width() float64 {
 	w := float64(len([]rune(n.Name)))*8.5 + 24
-	for _, a := range n.Addresses {
+	for _, a := range n.lines {
 		w = max(w, float64(len(a))*6.6+16)
 	}
 	return max(w, 60)
 }
 
-func (n *Dot) height() float64 { return nodeHeight + lineHeight*float64(len(n.Addresses)) }
+func (n *Dot) height() float64 { return nodeHeight + lineHeight*float64(len(n.lines)) }
 
 // draw draws a node.
 func (n *Dot) draw(b *strings.Builder, p point) {
@@ -72,7 +72,7 @@ func (n *Dot) draw(b *strings.Builder, p point) {
 		n.Kind, html.EscapeString(n.Name), n.State, p.x-w/2, p.y-h/2, w, h, corner, fills[n.Kind], stroke, dash)
 	top := p.y - h/2
 	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="middle" fill="%s" font-weight="bold">%s</text>`, p.x, top+21, ink, html.EscapeString(n.Name))
-	for i, a := range n.Addresses {
+	for i, a := range n.lines {
 		fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="middle" font-size="11" fill="%s">%s</text>`, p.x, top+21+lineHeight*float64(i+1), ink, html.EscapeString(a))
 	}
 	b.WriteString("</g>\n")

@@ -24,32 +24,62 @@ type Dot struct {
 	Kind      string   `json:"kind"`
 	State     string   `json:"state"`
 	Addresses []string `json:"addresses"`
+
+	lines []string // the addresses as they are drawn: with interfaces, where there are several
 }
 
 // Line is a link.
 type Line struct {
-	From   string    `json:"from"`
-	To     string    `json:"to"`
-	Ends   [2]string `json:"ends"` // the names of interfaces and ports
-	State  string    `json:"state"`
-	VLAN   string    `json:"vlan,omitempty"`
-	Impair string    `json:"impair,omitempty"`
+	From string    `json:"from"`
+	To   string    `json:"to"`
+	Ends [2]string `json:"ends"` // the names of interfaces and ports
+	// Addresses are those of each end's interface.
+	Addresses [2][]string `json:"addresses"`
+	State     string      `json:"state"`
+	VLAN      string      `json:"vlan,omitempty"`
+	Impair    string      `json:"impair,omitempty"`
 }
 
 // GraphOf draws a lab as it stands.
 func GraphOf(o *Overview) *Graph {
 	g := &Graph{Name: o.Name, Nodes: []Dot{}, Edges: []Line{}}
 	for _, n := range o.Nodes {
-		g.Nodes = append(g.Nodes, Dot{n.Name, n.Kind, n.State, n.Addresses})
+		g.Nodes = append(g.Nodes, Dot{n.Name, n.Kind, n.State, n.Addresses, n.Addresses})
 	}
 	for _, l := range o.Links {
 		near, far := l.Ends[0], l.Ends[1]
 		g.Edges = append(g.Edges, Line{
 			From: near.Node, To: far.Node, Ends: [2]string{near.Name, far.Name}, State: l.State,
-			VLAN: short.Replace(l.VLANs()), Impair: l.Impairments(),
+			Addresses: [2][]string{append([]string{}, near.Addresses...), append([]string{}, far.Addresses...)},
+			VLAN:      short.Replace(l.VLANs()), Impair: l.Impairments(),
 		})
 	}
+	for i := range g.Nodes {
+		g.Nodes[i].lines = g.Nodes[i].drawn(o)
+	}
 	return g
+}
+
+// drawn returns a node's addresses, with their interfaces where it has several.
+func (n *Dot) drawn(o *Overview) (lines []string) {
+	interfaces := 0
+	for _, l := range o.Links {
+		for _, e := range l.Ends {
+			if e.Node == n.Name && len(e.Addresses) > 0 {
+				interfaces++
+				for _, a := range e.Addresses {
+					if !strings.Contains(a, " ") {
+						a = e.Name + " " + a
+					}
+					lines = append(lines, a)
+				}
+			}
+		}
+	}
+	if interfaces < 2 {
+		return n.Addresses
+	}
+	return lines
 }
 
 // Graph draws a lab as its file has it: everything is up.
@@ -61,7 +91,7 @@ func (t *Topology) Graph() *Graph {
 	for _, c := range t.Cables {
 		l := LinkOverview{State: api.StateUp}
 		for i, e := range c.Ends {
-			l.Ends[i] = EndOverview{Node: e.Member.Name, Name: e.Name}
+			l.Ends[i] = e.overview()
 			if e.Kind == Switch {
 				l.Ends[i].VLAN = shown(&e.Settings)
 			}
@@ -118,7 +148,7 @@ func (g *Graph) Dot() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "graph %q {\n  overlap=false; splines=true; node [fontname=sans]; edge [fontname=sans, fontsize=10];\n", g.Name)
 	for _, n := range g.Nodes {
-		fmt.Fprintf(&b, "  %q [shape=%s, label=%q%s];\n", n.Name, shapes[n.Kind], strings.Join(append([]string{n.Name}, n.Addresses...), "\n"), dotState(n.State))
+		fmt.Fprintf(&b, "  %q [shape=%s, label=%q%s];\n", n.Name, shapes[n.Kind], strings.Join(append([]string{n.Name}, n.lines...), "\n"), dotState(n.State))
 	}
 	for _, l := range g.Edges {
 		fmt.Fprintf(&b, "  %q -- %q [taillabel=%q, headlabel=%q, label=%q%s];\n", l.From, l.To, l.Ends[0], l.Ends[1], l.label(), dotState(l.State))
@@ -143,7 +173,7 @@ func (g *Graph) Mermaid() string {
 	for i, n := range g.Nodes {
 		ids[n.Name] = fmt.Sprintf("n%d", i)
 		s := shapes[n.Kind]
-		fmt.Fprintf(&b, "  n%d%s\"%s\"%s\n", i, s[0], mermaidText(strings.Join(append([]string{n.Name}, n.Addresses...), "<br>")), s[1])
+		fmt.Fprintf(&b, "  n%d%s\"%s\"%s\n", i, s[0], mermaidText(strings.Join(append([]string{n.Name}, n.lines...), "<br>")), s[1])
 	}
 	for _, l := range g.Edges {
 		line := "---"
@@ -223,7 +253,7 @@ func (n *Dot) title() string {
 	if n.Kind != Host {
 		words = append(words, "("+n.Kind+")")
 	}
-	words = append(words, n.Addresses...)
+	words = append(words, n.lines...)
 	if n.State != api.StateUp {
 		words = append(words, "["+n.State+"]")
 	}
@@ -235,9 +265,9 @@ func (g *Graph) leaves(b *strings.Builder, name, indent string, shown map[int]bo
 	type leaf struct{ port, far, label string }
 	var all []leaf
 	for i, l := range g.Edges {
-		near, far, ends := l.From, l.To, l.Ends
+		near, far, ends, addresses := l.From, l.To, l.Ends, l.Addresses[1]
 		if l.To == name && l.From != name {
-			near, far, ends = l.To, l.From, [2]string{l.Ends[1], l.Ends[0]}
+			near, far, ends, addresses = l.To, l.From, [2]string{l.Ends[1], l.Ends[0]}, l.Addresses[0]
 		}
 		if near != name {
 			continue
@@ -245,7 +275,7 @@ func (g *Graph) leaves(b *strings.Builder, name, indent string, shown map[int]bo
 		n := g.node(far)
 		text := far + ":" + ends[1]
 		if n.Kind != Switch && !shown[i] {
-			text = strings.Join(append([]string{text}, n.Addresses...), " ")
+			text = strings.Join(append([]string{text}, addresses...), " ")
 			if n.Kind != Host {
 				text += " (" + n.Kind + ")"
 			}

@@ -87,6 +87,7 @@ func Keep(ctx context.Context, lab, guest string) error {
 		return err
 	}
 	go k.serve(ctx, l) // until l is closed
+	go trimLogs(ctx, lab)
 	<-ctx.Done()
 	k.asked.Lock()
 	defer k.asked.Unlock()
@@ -317,6 +318,9 @@ func exitOf(cmd *exec.Cmd, err error) (code int, _ error) {
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		return 0, err
+	}
+	if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		return 128 + int(ws.Signal()), nil // as shells say it
 	}
 	return cmd.ProcessState.ExitCode(), nil
 }

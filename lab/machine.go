@@ -112,8 +112,8 @@ func (t *Topology) machines() (all []*Member) {
 	return all
 }
 
-// buildable says what of a lab cannot be had on this machine.
-func (t *Topology) buildable() error {
+// Buildable says what of a lab cannot be had on this machine.
+func (t *Topology) Buildable() error {
 	for _, m := range t.machines() {
 		if err := t.machine(m).Check(); err != nil {
 			return refused("the virtual machine %s cannot run: %v", m.Name, err)

@@ -67,7 +67,7 @@ var ErrUpAlready = errors.New("is up already")
 
 // Up builds a lab that is not up: whole, or not at all.
 func (m *Manager) Up(ctx context.Context, t *Topology, file string, text []byte) error {
-	if err := t.buildable(); err != nil {
+	if err := t.Buildable(); err != nil {
 		return err
 	}
 	unlock, err := lock(t.Name)
@@ -86,7 +86,9 @@ func (m *Manager) Up(ctx context.Context, t *Topology, file string, text []byte)
 	if err != nil {
 		background, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		left := errors.Join(os.RemoveAll(folder(t.Name)), m.endDaemon(background))
+		left := os.RemoveAll(folder(t.Name))
+		_, ended := m.endDaemon(background)
+		left = errors.Join(left, ended)
 		if ctx.Err() != nil && left == nil {
 			return fmt.Errorf("interrupted, and what was made is taken back: %w", ctx.Err())
 		}
@@ -163,7 +165,7 @@ func (m *Manager) upNew(ctx context.Context, t *Topology, file string, text []by
 // done for that, or with dryRun would do. Of what fails, what was new is taken
 // back.
 func (m *Manager) Apply(ctx context.Context, t *Topology, file string, text []byte, dryRun bool) (changes []string, err error) {
-	if err := t.buildable(); err != nil {
+	if err := t.Buildable(); err != nil {
 		return nil, err
 	}
 	unlock, err := lock(t.Name)
@@ -238,12 +240,21 @@ func (m *Manager) do(ctx context.Context, all []action) error {
 func (m *Manager) takeBack(ctx context.Context, done []action) (err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
+	gone := false // the daemon, and what it had
 	for i := len(done) - 1; i >= 0; i-- {
 		if done[i].undo == nil {
 			continue
 		}
 		m.tell(Progress{Kind: done[i].kind, What: done[i].what, Done: i, Of: len(done), TakingBack: true})
-		if e := done[i].undo(ctx); e != nil {
+		e := done[i].undo(ctx)
+		if noDaemon(e) {
+			if !gone {
+				err = errors.Join(err, fmt.Errorf("take back: %w", e))
+			}
+			gone = true
+			continue
+		}
+		if e != nil {
 			err = errors.Join(err, fmt.Errorf("take back: %s: %w", done[i].what, e))
 		}
 	}
@@ -263,6 +274,9 @@ type Downed struct {
 	// Asleep is the socket of a daemon of somebody else that does not run: it has
 	// the lab's switches when it runs again, and another Down removes them then.
 	Asleep string
+	// GoesOn says that the daemon that labs have started has something that is no
+	// lab's, and was not ended with the last lab.
+	GoesOn bool
 }
 
 // Down takes a lab away, with all that bears its name or mark, whatever became of
@@ -301,7 +315,10 @@ func (m *Manager) Down(ctx context.Context, lab string) (d Downed, err error) {
 			errs = append(errs, removeHosts(lab+"-"+node))
 		}
 	}
-	errs = append(errs, os.RemoveAll(folder(lab)), m.endDaemon(ctx))
+	errs = append(errs, os.RemoveAll(folder(lab)))
+	goesOn, err := m.endDaemon(ctx)
+	d.GoesOn = goesOn
+	errs = append(errs, err)
 	m.tell(Progress{Done: 1, Of: 1})
 	d.Found = d.Found || len(nodes) > 0 || switches > 0
 	return d, errors.Join(errs...)
@@ -325,7 +342,7 @@ func (m *Manager) removeSwitches(ctx context.Context, lab string) (n int, err er
 
 // removeNode ends what runs in a node and removes its namespace.
 func (m *Manager) removeNode(ctx context.Context, lab, node string) error {
-	if markOf(lab+"-"+node) != mark(lab, node) {
+	if !isOf(lab, node) {
 		return nil // somebody else's
 	}
 	return errors.Join(endProcesses(ctx, lab, []string{node}, false), removeHosts(lab+"-"+node), removeNamespace(lab, node), removeIfThere(sysctlsPath(lab, node)))
@@ -383,6 +400,9 @@ func Running(lab string) (*Topology, error) {
 // noLab says that a lab is not up, and which may have been meant.
 func noLab(lab string) error {
 	names, _ := noted() // of which there may be none
+	if slices.Contains(names, lab) {
+		return api.Errorf(api.NotFound, "the lab %s was not built to its end: `vsctl lab down %s` takes away what there is of it", lab, lab)
+	}
 	hint := cmp.Or(document.DidYouMean(lab, names), ": `vsctl lab list` shows those that are")
 	return api.Errorf(api.NotFound, "no lab %q is up%s", lab, hint)
 }

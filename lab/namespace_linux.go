@@ -29,7 +29,14 @@ func mark(lab, node string) string { return markPrefix + lab + ":" + node }
 // makeNamespace makes the namespace of a node, with its loopback device up.
 func makeNamespace(lab, node string) error {
 	name := lab + "-" + node
-	ns, err := netns.Make(name)
+	ns, err := netns.Make(name, mark(lab, node), func() error {
+		c, err := rtnl.Dial()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		return c.Set(loopback, rtnl.Change{Alias: mark(lab, node), Flags: unix.IFF_UP, Mask: unix.IFF_UP})
+	})
 	if errors.Is(err, fs.ErrExist) {
 		if of, other, ok := strings.Cut(strings.TrimPrefix(markOf(name), markPrefix), ":"); ok && strings.HasPrefix(markOf(name), markPrefix) {
 			return refused("the network namespace %s is that of node %s of the lab %s: rename one of the two labs", name, other, of)
@@ -39,18 +46,7 @@ func makeNamespace(lab, node string) error {
 	if err != nil {
 		return err
 	}
-	defer ns.Close()
-	err = ns.Do(func() error {
-		c, err := rtnl.Dial()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		return c.Set(loopback, rtnl.Change{Alias: mark(lab, node), Flags: unix.IFF_UP, Mask: unix.IFF_UP})
-	})
-	if err != nil {
-		return errors.Join(fmt.Errorf("mark network namespace %s: %w", name, err), netns.Remove(name))
-	}
+	ns.Close()
 	return nil
 }
 
@@ -58,7 +54,7 @@ func makeNamespace(lab, node string) error {
 // else's.
 func removeNamespace(lab, node string) error {
 	name := lab + "-" + node
-	if markOf(name) != mark(lab, node) {
+	if !isOf(lab, node) {
 		return nil
 	}
 	return netns.Remove(name)
@@ -76,11 +72,18 @@ func namespaces(lab string) (nodes []string, err error) {
 	for _, file := range files {
 		name := filepath.Base(file)
 		node := strings.TrimPrefix(name, lab+"-")
-		if markOf(name) == mark(lab, node) {
+		if isOf(lab, node) {
 			nodes = append(nodes, node)
 		}
 	}
 	return nodes, nil
+}
+
+// isOf reports whether a name is that of a node's namespace, or would have become it
+// if its maker had not been killed.
+func isOf(lab, node string) bool {
+	name := lab + "-" + node
+	return markOf(name) == mark(lab, node) || netns.Note(name) == mark(lab, node)
 }
 
 // markOf returns the alias of a namespace's loopback device; "" where there is no

@@ -47,6 +47,8 @@ type EndOverview struct {
 	Port   string          `json:"port,omitempty"` // SWITCH/PORT
 	VLAN   *api.VLAN       `json:"vlan,omitempty"`
 	Leaves *api.Impairment `json:"leaves,omitempty"` // what becomes of frames that leave by it
+
+	Addresses []string `json:"addresses,omitempty"` // of the interface; of one of a VLAN, behind its name
 }
 
 // Show returns a lab as it stands.
@@ -107,7 +109,7 @@ func (w *world) node(t *Topology, m *Member) NodeOverview {
 	case m.Kind == Switch:
 		n.Switch = t.SwitchName(m)
 		if _, ok := w.switches[n.Switch]; !ok {
-			n.State, n.Reason = api.StateLost, "the daemon has no such switch"
+			n.State, n.Reason = api.StateLost, w.missing("the daemon has no such switch")
 		}
 	case m.Kind == External:
 		for _, p := range t.ports() {
@@ -124,15 +126,23 @@ func (w *world) node(t *Topology, m *Member) NodeOverview {
 	return n
 }
 
+// missing says why something of the daemon's is missing: none runs, or else.
+func (w *world) missing(otherwise string) string {
+	if w.asleep {
+		return "no daemon runs"
+	}
+	return otherwise
+}
+
 func (w *world) link(t *Topology, c *Cable) LinkOverview {
 	l := LinkOverview{State: api.StateUp}
 	for i, e := range c.Ends {
-		l.Ends[i] = EndOverview{Node: e.Member.Name, Name: e.Name}
+		l.Ends[i] = e.overview()
 	}
 	for _, p := range t.cablePorts(c) {
 		have, ok := w.ports[p.fullName()]
 		if !ok {
-			l.State, l.Reason = api.StateLost, "the daemon has no port "+p.fullName()
+			l.State, l.Reason = api.StateLost, w.missing("the daemon has no port "+p.fullName())
 			continue
 		}
 		if have.State != api.StateUp && l.State != api.StateDown {
@@ -160,6 +170,20 @@ func (w *world) link(t *Topology, c *Cable) LinkOverview {
 		}
 	}
 	return l
+}
+
+// overview says of an end what the file has.
+func (e *End) overview() EndOverview {
+	o := EndOverview{Node: e.Member.Name, Name: e.Name}
+	for _, p := range e.Prefixes {
+		o.Addresses = append(o.Addresses, p.String())
+	}
+	for _, v := range e.VLANs {
+		for _, p := range v.Prefixes {
+			o.Addresses = append(o.Addresses, v.Name+" "+p.String())
+		}
+	}
+	return o
 }
 
 // addresses returns those of a node, with the lengths of their prefixes.

@@ -8,12 +8,15 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/net/icmp"
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
+
+	"github.com/vswitch/vswitch/internal/stack"
 )
 
 // Reach is what became of one node's ping to another.
@@ -63,33 +66,87 @@ func (t *Topology) Targets() (all []*Member) {
 // atOnce is how many nodes ping at once; one that pings is a thread.
 const atOnce = 16
 
+// mostNew is how many pings go out between two moments at which the nodes forget each
+// other. Each makes two neighbours, of which the kernel knows 1024 at a time, of all
+// namespaces together (gc_thresh3 of arp(7)).
+const mostNew = 350
+
+// row is what one node pings in one go.
+type row struct {
+	from    *Member
+	targets []target
+	reached []Reach
+}
+
 // PingAll has each node that can ping each other one, and returns what became of
 // it, by the order of the nodes: all from the first, then from the second.
-func (t *Topology) PingAll(ctx context.Context, patience time.Duration) ([]Reach, error) {
-	nodes := t.Pingable()
-	rows := make([][]Reach, len(nodes))
-	errs := make([]error, len(nodes))
-	var wg sync.WaitGroup
-	turns := make(chan struct{}, atOnce)
-	for i, from := range nodes {
-		wg.Go(func() {
-			turns <- struct{}{}
-			defer func() { <-turns }()
-			var targets []target
-			for _, to := range t.Targets() {
-				if to != from {
-					targets = append(targets, from.target(to))
+func (t *Topology) PingAll(ctx context.Context, patience time.Duration) (all []Reach, err error) {
+	rows := t.rows()
+	for len(rows) > 0 && ctx.Err() == nil {
+		n, pings := 0, 0
+		for n < len(rows) && (n == 0 || pings+len(rows[n].targets) <= mostNew) {
+			pings += len(rows[n].targets)
+			n++
+		}
+		var wg sync.WaitGroup
+		turns := make(chan struct{}, atOnce)
+		for _, r := range rows[:n] {
+			wg.Go(func() {
+				turns <- struct{}{}
+				defer func() { <-turns }()
+				var err error
+				r.reached, err = r.from.ping(ctx, t.Name, r.targets, patience)
+				for i := range r.reached {
+					if err != nil { // its namespace is gone, say, and the others' is not
+						r.reached[i].Reason = err.Error()
+					}
 				}
+			})
+		}
+		wg.Wait()
+		for _, r := range rows[:n] {
+			all = append(all, r.reached...)
+		}
+		if rows = rows[n:]; len(rows) > 0 {
+			t.forgetEachOther()
+		}
+	}
+	return all, ctx.Err()
+}
+
+// rows are all pings, none longer than what may go out in one go.
+func (t *Topology) rows() (rows []*row) {
+	targets := t.Targets()
+	for _, from := range t.Pingable() {
+		var to []target
+		for _, m := range targets {
+			if m != from {
+				to = append(to, from.target(m))
 			}
-			rows[i], errs[i] = from.ping(ctx, t.Name, targets, patience)
+		}
+		for part := range slices.Chunk(to, mostNew) {
+			rows = append(rows, &row{from: from, targets: part})
+		}
+	}
+	return rows
+}
+
+// forgetEachOther has the nodes forget where the others live.
+func (t *Topology) forgetEachOther() {
+	ours := make(map[netip.Addr]bool)
+	for _, m := range t.Members {
+		for _, p := range m.prefixes() {
+			ours[p.Addr()] = true
+		}
+	}
+	for _, m := range t.Pingable() {
+		_ = m.in(t.Name, func() error { // one that is gone has nothing to forget
+			return stack.ForgetNeighbours(func(ip net.IP) bool {
+				addr, ok := netip.AddrFromSlice(ip)
+				return ok && ours[addr.Unmap()]
+			})
 		})
 	}
-	wg.Wait()
-	var all []Reach
-	for _, row := range rows {
-		all = append(all, row...)
-	}
-	return all, errors.Join(append(errs, ctx.Err())...)
 }
 
 // Ping has a node ping another node, or an address.
@@ -101,10 +158,7 @@ func (t *Topology) Ping(ctx context.Context, from *Member, to string, patience t
 		aim.addr = addr
 	}
 	all, err := from.ping(ctx, t.Name, []target{aim}, patience)
-	if err != nil {
-		return Reach{}, err
-	}
-	return all[0], nil
+	return all[0], err
 }
 
 // target is who is pinged.
@@ -147,7 +201,7 @@ func (m *Member) ping(ctx context.Context, lab string, targets []target, patienc
 		defer p.four.Close()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("ping from %s: %w", m.Name, err)
+		return p.reached, fmt.Errorf("ping from %s: %w", m.Name, err)
 	}
 	defer p.six.Close()
 	p.run(ctx, targets, patience)

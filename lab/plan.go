@@ -33,6 +33,7 @@ type action struct {
 type world struct {
 	switches map[string]api.Switch
 	ports    map[string]api.Port
+	asleep   bool            // no daemon answers
 	nodes    map[string]bool // that have a namespace
 	was      *Topology       // what was made of it last; nil: nothing
 
@@ -53,7 +54,7 @@ func (m *Manager) look(ctx context.Context, lab string) (*world, error) {
 		w.nodes[n] = true
 	}
 	show, err := m.client.Show(ctx)
-	if err != nil && !noDaemon(err) { // without one, there are no switches
+	if w.asleep = noDaemon(err); err != nil && !w.asleep { // without one, there are no switches
 		return nil, err
 	}
 	for _, sw := range show.Switches {

@@ -50,7 +50,7 @@ const (
 type Node struct {
 	document.Where `yaml:"-"`
 
-	Kind  string `yaml:"kind"`  // [Host] if left out
+	Kind  string `yaml:"kind"`  // host, a network namespace, if left out
 	Group string `yaml:"group"` // whose values hold where the node has none
 	Count int    `yaml:"count"` // so many nodes, NAME1 to NAMEn
 
@@ -76,7 +76,7 @@ type Node struct {
 	Args   []string `yaml:"args"`   // of QEMU
 
 	UserData string `yaml:"user_data"` // a file for cloud-init
-	Accel    string `yaml:"accel"`     // [vm.KVM] or [vm.TCG]; KVM where it works, if left out
+	Accel    string `yaml:"accel"`     // kvm or tcg; what works, if left out
 
 	Device string `yaml:"device"`
 }
@@ -136,7 +136,7 @@ type PingStep struct {
 
 	From   string    `yaml:"from"`
 	To     string    `yaml:"to"`
-	Expect string    `yaml:"expect"` // [ExpectOK] if left out
+	Expect string    `yaml:"expect"` // ok if left out
 	Within *Duration `yaml:"within"` // tried again until then
 }
 

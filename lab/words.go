@@ -98,7 +98,10 @@ func (e *Endpoint) Decode(d *document.Document, n *document.Node) {
 		d.Wrong(n, "an endpoint, such as h1:eth0")
 		return
 	}
-	e.Node, e.Port, _ = strings.Cut(n.Text, ":")
+	var named bool
+	if e.Node, e.Port, named = strings.Cut(n.Text, ":"); named && e.Port == "" {
+		d.Reject(n.Place, "%q names no interface or port behind the colon: leave the colon out for one that is named for you", n.Text)
+	}
 }
 
 // Route is a route as ip-route(8) has it: "10.9.0.0/16 via 10.0.0.254 dev eth0".

@@ -161,6 +161,9 @@ func (a *app) labCheck() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := t.Buildable(); err != nil {
+				fmt.Fprintf(a.stderr, "vsctl: on this machine it could not be built yet: %v\n", err)
+			}
 			return a.print(map[string]any{"name": t.Name, "nodes": len(t.Members), "links": len(t.Cables), "tests": len(t.Tests)}, func(w io.Writer) error {
 				_, err := fmt.Fprintf(w, "%s: lab %s, %s: nothing is wrong\n", path, t.Name, labSize(t))
 				return err
@@ -262,13 +265,16 @@ func (a *app) takeDown(ctx context.Context, m *lab.Manager, name string) error {
 	if err != nil {
 		return labError(err)
 	}
-	return a.print(map[string]any{"name": name, "found": d.Found}, func(w io.Writer) error {
+	return a.print(map[string]any{"name": name, "found": d.Found, "asleep": d.Asleep, "daemon_goes_on": d.GoesOn}, func(w io.Writer) error {
 		done := "is down"
 		switch {
 		case !d.Found:
 			done = "is not up: nothing of it is there"
 		case d.Asleep != "":
 			done = fmt.Sprintf("is down. No daemon answers at %s, which keeps its switches: when it runs again, lab down %s removes them", d.Asleep, name)
+		}
+		if d.GoesOn {
+			done += ". The daemon that was started for labs goes on, as it has switches or ports that are no lab's: `vsctl shutdown` ends it"
 		}
 		_, err := fmt.Fprintf(w, "%s: %s\n", name, done)
 		return err

@@ -37,7 +37,10 @@ console is followed until Ctrl-C.`,
 				return err
 			}
 			if m.Kind != lab.VM {
-				return api.Errorf(api.Refused, "%s is of kind %s: only a virtual machine has a console; vsctl lab shell %s %s opens a shell in a host or router", m.Name, m.Kind, t.Name, m.Name)
+				if m.Kind != lab.Host && m.Kind != lab.Router {
+					return api.Errorf(api.Refused, "%s is of kind %s: only a virtual machine has a console", m.Name, m.Kind)
+				}
+				return api.Errorf(api.Refused, "%s is of kind %s: only a virtual machine has a console; `vsctl lab shell %s %s` opens a shell in it", m.Name, m.Kind, t.Name, m.Name)
 			}
 			if err := needRoot("open a console"); err != nil {
 				return err

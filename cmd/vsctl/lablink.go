@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -125,6 +126,9 @@ func (a *app) runTests(c *cobra.Command, t *lab.Topology) error {
 			outErr = errors.Join(outErr, writeOutcome(a.stdout, o))
 		}
 	})
+	if c.Context().Err() != nil && errors.Is(err, context.Canceled) {
+		return fmt.Errorf("interrupted, and what was changed of links is taken back: %w", context.Canceled)
+	}
 	if err != nil {
 		return labError(err)
 	}

@@ -49,10 +49,6 @@ where no answer came. It exits with 1 when one did not.`,
 	return c
 }
 
-// usualNeighbours is the kernel's gc_thresh3 (arp(7)), which holds for all
-// namespaces together.
-const usualNeighbours = 1024
-
 // widest is how many nodes have a matrix: with more, only what failed is shown.
 const widest = 24
 
@@ -78,9 +74,6 @@ func writeMatrix(w io.Writer, t *lab.Topology, all []lab.Reach) error {
 		}
 	}
 	_, err := fmt.Fprintf(w, "%d of %d pings were answered\n", answered, len(all))
-	if err == nil && answered < len(all) && len(all) > usualNeighbours {
-		_, err = fmt.Fprintf(w, "The kernel knows %d neighbours at a time, on the whole machine, unless net.ipv4.neigh.default.gc_thresh3 says otherwise; here they are %d.\n", usualNeighbours, len(all))
-	}
 	return err
 }
 

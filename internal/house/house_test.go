@@ -56,7 +56,7 @@ var mayImport = map[string][]string{
 	"internal/ucred":     {},
 	"internal/document":  {},
 	"internal/terms":     {"api", "vlan", "frame", "impair"},
-	"internal/schema":    {"lab", "config", "api"},
+	"internal/schema":    {"lab", "lab/vm", "config", "api"},
 	"internal/house":     {},
 
 	"bench": {"api/client", "api"},

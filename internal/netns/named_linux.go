@@ -12,8 +12,10 @@ import (
 )
 
 // Make makes a namespace with a name below [Dir], as `ip netns add` does, and
-// opens it. A name that is taken is fs.ErrExist.
-func Make(name string) (*NS, error) {
+// opens it. A name that is taken is fs.ErrExist. prepare is called inside before the
+// name is there, and note is what [Note] returns of a name whose maker was killed
+// before the namespace had it.
+func Make(name, note string, prepare func() error) (*NS, error) {
 	path, err := Path(name)
 	if err != nil || filepath.Dir(path) != Dir {
 		return nil, fmt.Errorf("%q cannot name a network namespace", name)
@@ -21,12 +23,10 @@ func Make(name string) (*NS, error) {
 	if err := share(Dir); err != nil {
 		return nil, fmt.Errorf("make network namespace %s: %w", name, err)
 	}
-	file, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE|os.O_EXCL, 0o444)
-	if err != nil {
+	if err := write(path, note); err != nil {
 		return nil, fmt.Errorf("make network namespace %s: %w", name, err)
 	}
-	file.Close()
-	n, err := mount(path)
+	n, err := mount(path, prepare)
 	if err != nil {
 		os.Remove(path)
 		return nil, fmt.Errorf("make network namespace %s: %w", name, err)
@@ -34,8 +34,36 @@ func Make(name string) (*NS, error) {
 	return n, nil
 }
 
-// mount makes a namespace, and mounts it at a file.
-func mount(path string) (n *NS, err error) {
+// write makes a file with a text, at once.
+func write(path, text string) error {
+	fd, err := unix.Open(filepath.Dir(path), unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, 0o444)
+	if err != nil {
+		return err
+	}
+	file := os.NewFile(uintptr(fd), path)
+	defer file.Close()
+	if _, err := file.WriteString(text); err != nil {
+		return err
+	}
+	err = unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", fd), unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
+	if err != nil {
+		return &os.LinkError{Op: "link", Old: "a file", New: path, Err: err}
+	}
+	return nil
+}
+
+// Note returns what was noted at a name below [Dir] that has no namespace; "" where
+// there is nothing, or a namespace.
+func Note(name string) string {
+	text, err := os.ReadFile(filepath.Join(Dir, name))
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+// mount makes a namespace, prepares it, and mounts it at a file.
+func mount(path string, prepare func() error) (n *NS, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -47,6 +75,9 @@ func mount(path string) (n *NS, err error) {
 		}
 		defer home.Close()
 		if err = unix.Unshare(unix.CLONE_NEWNET); err == nil {
+			err = prepare()
+		}
+		if err == nil {
 			err = unix.Mount("/proc/thread-self/ns/net", path, "", unix.MS_BIND, "")
 		}
 		if err == nil {

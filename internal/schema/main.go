@@ -20,6 +20,7 @@ import (
 	"github.com/vswitch/vswitch/api"
 	"github.com/vswitch/vswitch/config"
 	"github.com/vswitch/vswitch/lab"
+	"github.com/vswitch/vswitch/lab/vm"
 )
 
 func main() {
@@ -168,6 +169,14 @@ func scalar() *jsonschema.Schema {
 	return ofTypes(&jsonschema.Schema{}, "string", "number", "boolean")
 }
 
+// fewWords are what keys may say that take one of a few words.
+var fewWords = map[string][]string{
+	"bpdu":          {api.BPDUForward, api.BPDUDrop},
+	"priority_tags": {"never", "if-nonzero", "always"},
+	"expect":        {lab.ExpectOK, lab.ExpectFail},
+	"accel":         {vm.KVM, vm.TCG},
+}
+
 // leaveOpen has all values of a mapping be left empty, as in "ip:", and those in
 // them.
 func leaveOpen(s *jsonschema.Schema) {
@@ -182,6 +191,11 @@ func leaveOpen(s *jsonschema.Schema) {
 	}
 	for p := s.Properties.Oldest(); p != nil; p = p.Next() {
 		leaveOpen(p.Value)
+		if words := fewWords[p.Key]; words != nil && p.Value.Enum == nil {
+			described := p.Value.Description
+			p.Value = enum(words...)
+			p.Value.Description = described
+		}
 		p.Value = orNothing(p.Value)
 	}
 }

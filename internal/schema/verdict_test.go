@@ -63,6 +63,10 @@ func TestSchemaJudgesAsTheProgram(t *testing.T) {
 		link + "impair: {delai: 5ms}}]",
 		link + "vlan: 5}]",
 		"nodes: {h1: {kind: hots}}",
+		"nodes: {s: {kind: switch, bpdu: foo}}",
+		"nodes: {h1: {ip: 10.0.0.1/24}, s: {kind: switch}}\nlinks: [{endpoints: [h1, s]}]\ntests: [{ping: {from: h1, to: h1, expect: perhaps}}]",
+		link + "trunk: 10, priority_tags: keep}]",
+		link + "trunk: 10, priority_tags: always}]",
 		"nodes: [h1]",
 		"nodes: {h1: {ipp: 10.0.0.1/24}}",
 	} {
