@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -237,7 +238,10 @@ func TestFaultHostileClients(t *testing.T) {
 	w := newWard(t)
 	s := w.Stream(w.a.Station("eth0"), w.b.Station("eth0"))
 	post := func(body io.Reader) int {
-		client := http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", w.Socket) }}}
+		dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", w.Socket)
+		}
+		client := http.Client{Transport: &http.Transport{DialContext: dial}}
 		defer client.CloseIdleConnections()
 		resp, err := client.Post("http://vswitchd/v1/ports", "application/json", body)
 		if err != nil {
