@@ -39,6 +39,7 @@ type Code string
 // The codes that a daemon answers with.
 const (
 	Invalid    Code = "invalid"     // malformed words: ask differently (400)
+	Forbidden  Code = "forbidden"   // the asker may look, and not change anything (403)
 	NotFound   Code = "not-found"   // no such switch, port, entry, namespace, device or route (404)
 	NotAllowed Code = "not-allowed" // the route stands, but does not know the method (405)
 	Exists     Code = "exists"      // something of that name stands already (409)

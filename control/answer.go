@@ -93,6 +93,7 @@ func encodeValue(out *bufio.Writer, body any) error {
 
 var statuses = map[api.Code]int{
 	api.Invalid:    http.StatusBadRequest,
+	api.Forbidden:  http.StatusForbidden,
 	api.NotFound:   http.StatusNotFound,
 	api.NotAllowed: http.StatusMethodNotAllowed,
 	api.Exists:     http.StatusConflict,

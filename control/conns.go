@@ -6,7 +6,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +27,7 @@ const (
 // being filled by one process, or by those that only stand there.
 type door struct {
 	net.Listener
+	admin Group
 
 	mu    sync.Mutex
 	conns map[*conn]struct{}
@@ -48,8 +51,9 @@ func newPeer(cred unix.Ucred) *peer {
 // conn is a connection whose other end is known.
 type conn struct {
 	net.Conn
-	door *door
-	peer *peer
+	door    *door
+	peer    *peer
+	changes bool // it may change things
 
 	// Guarded by door.mu.
 	since  time.Time // when it came, or when its last request ended
@@ -97,11 +101,35 @@ func (d *door) enter(nc net.Conn) (c, out *conn) {
 			return nil, nil
 		}
 	}
-	c = &conn{Conn: nc, door: d, peer: p, since: time.Now()}
+	c = &conn{Conn: nc, door: d, peer: p, changes: mayChange(cred, d.admin, nc), since: time.Now()}
 	d.conns[c] = struct{}{}
 	d.peers[cred.Pid] = p
 	p.conns++
 	return c, out
+}
+
+// Group is a group of users. The zero Group has no members.
+type Group struct {
+	Name string
+	ID   uint32
+}
+
+// FindGroup returns the group of a name or number.
+func FindGroup(name string) (Group, error) {
+	if name == "" {
+		return Group{}, nil
+	}
+	id, err := groupID(name)
+	return Group{name, uint32(id)}, err
+}
+
+// mayChange reports whether who connected may change things. That of a process may
+// differ from one of its connections to the next, as it gives up what it may.
+func mayChange(cred unix.Ucred, admin Group, nc net.Conn) bool {
+	if cred.Uid == 0 || int(cred.Uid) == os.Geteuid() {
+		return true
+	}
+	return admin.Name != "" && (cred.Gid == admin.ID || slices.Contains(ucred.Groups(nc), admin.ID))
 }
 
 // quietestLocked returns the connection that can best be done without: of the
@@ -198,7 +226,7 @@ func connOf(ctx context.Context) *conn {
 	if c, ok := ctx.Value(connKey{}).(*conn); ok {
 		return c
 	}
-	return &conn{door: newDoor(nil), peer: newPeer(unix.Ucred{})}
+	return &conn{door: newDoor(nil), peer: newPeer(unix.Ucred{}), changes: true}
 }
 
 // queue lets one request after another through, in the order in which they came.

@@ -81,11 +81,23 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, m methods) {
 	defer c.peer.work.leave()
 	c.setAsking(true)
 	defer c.setAsking(false)
-	if method == http.MethodGet {
+	switch {
+	case method == http.MethodGet:
 		s.look(w, r, c.peer, h)
-	} else {
+	case !c.changes:
+		s.send(w, r, refusal(s.forbid(r, c.peer)))
+	default:
 		s.change(w, r, c.peer, h, body)
 	}
+}
+
+// forbid says to who may only look what would work.
+func (s *Server) forbid(r *http.Request, p *peer) error {
+	s.cfg.Log.Info("forbidden", "method", r.Method, "path", r.URL.Path, "uid", p.cred.Uid, "pid", p.cred.Pid)
+	if admin := s.cfg.AdminGroup.Name; admin != "" {
+		return api.Errorf(api.Forbidden, "you may look, and change nothing: be root, or join the group %s", admin)
+	}
+	return api.Errorf(api.Forbidden, "you may look, and change nothing: be root, or have vswitchd started with --admin-group")
 }
 
 // notAllowed says which methods there are.

@@ -60,6 +60,10 @@ type Config struct {
 	Log     *slog.Logger // of changes, and of who asked for them; nil: nowhere
 	Store   *store.Store // that keeps the configuration; nil: it is kept nowhere
 
+	// AdminGroup is the group whose members may change things, beside root and the
+	// daemon's own user; whoever else may open the socket may look. "": none.
+	AdminGroup Group
+
 	// Shutdown is called when somebody asks for the end of the daemon, and with
 	// remove, for that of all its devices; nil: that is refused.
 	Shutdown func(remove bool)
@@ -139,6 +143,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	var underWay requests
 	routes := s.routes(streams)
 	door := newDoor(l)
+	door.admin = s.cfg.AdminGroup
 	hs := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			underWay.begin()

@@ -178,7 +178,7 @@ tests:
 	h.VS("lab", "up", file)
 	h.VS("lab", "test", "killed")
 	kill()
-	if out := h.VS("lab", "show", "killed"); !strings.Contains(out, "the daemon has no such switch") {
+	if out := h.VS("lab", "show", "killed"); !strings.Contains(out, "no daemon runs") {
 		t.Errorf("without its daemon the lab shows:\n%s", out)
 	}
 	h.VS("lab", "up", file)

@@ -114,7 +114,7 @@ func (w *world) node(t *Topology, m *Member) NodeOverview {
 	case m.Kind == External:
 		for _, p := range t.ports() {
 			if have, ok := w.ports[p.fullName()]; p.station != nil && p.station.Member == m && (!ok || have.State == api.StateLost) {
-				n.State, n.Reason = api.StateLost, cmp.Or(have.Reason, "the daemon has no port for it")
+				n.State, n.Reason = api.StateLost, cmp.Or(have.Reason, w.missing("the daemon has no port for it"))
 			}
 		}
 	case m.hasNamespace():

@@ -23,6 +23,7 @@ var version = "dev"
 type options struct {
 	socket      string
 	socketGroup string
+	adminGroup  string
 	stateDir    string
 	config      string
 	takeover    bool
@@ -90,7 +91,8 @@ daemon has left, also one that was killed, is taken over as it is.`,
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&o.socket, "socket", defaultSocket(), "path of the control socket (default also by $VSWITCH_SOCKET)")
-	f.StringVar(&o.socketGroup, "socket-group", "", "group that may use the control socket, beside root")
+	f.StringVar(&o.socketGroup, "socket-group", "", "group whose members may use the control socket to look, beside root")
+	f.StringVar(&o.adminGroup, "admin-group", "", "group whose members may change things by it, too; without --socket-group, that of the socket")
 	f.StringVar(&o.stateDir, "state-dir", "", "folder in which the configuration is kept (default "+defaultStateDir+"; with another socket, a folder of its own in that)")
 	f.StringVar(&o.config, "config", "", "start with the configuration of this `FILE`, and keep no changes")
 	f.BoolVar(&o.takeover, "takeover", false, "take over from the daemon that runs at this socket, while frames go on")

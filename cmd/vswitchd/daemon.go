@@ -56,7 +56,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 		}
 		log.Info("no vswitchd runs to take over from: starting as ever", "socket", o.socket)
 	}
-	listener, err := control.Listen(o.socket, o.socketGroup)
+	listener, err := control.Listen(o.socket, cmp.Or(o.socketGroup, o.adminGroup))
 	if err != nil {
 		return orRights(err)
 	}
@@ -80,7 +80,10 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	if err != nil {
 		return errors.Join(err, engine.Close(ctx), listener.Close())
 	}
-	d := newRunning(engine, kept, o, log)
+	d, err := newRunning(engine, kept, o, log)
+	if err != nil {
+		return errors.Join(err, engine.Leave(), listener.Close(), closeStore(kept))
+	}
 	d.listener = listener
 	if err := restore(ctx, d.server, o); err != nil && ctx.Err() == nil { // who ends it meanwhile has it end as always
 		return errors.Join(err, engine.Leave(), listener.Close(), closeStore(kept))
@@ -105,7 +108,10 @@ func serveAfter(ctx context.Context, from *predecessor, o options, log *slog.Log
 	if err != nil {
 		return err
 	}
-	d := newRunning(engine, nil, o, log)
+	d, err := newRunning(engine, nil, o, log)
+	if err != nil {
+		return errors.Join(err, engine.Leave())
+	}
 	begin := time.Now()
 	err = from.succeed(ctx, engine, d.server)
 	if err == nil {
@@ -150,7 +156,11 @@ type running struct {
 	gone  chan struct{} // closed when another daemon has taken over
 }
 
-func newRunning(engine *vswitch.Engine, kept *store.Store, o options, log *slog.Logger) *running {
+func newRunning(engine *vswitch.Engine, kept *store.Store, o options, log *slog.Logger) (*running, error) {
+	admin, err := control.FindGroup(o.adminGroup)
+	if err != nil {
+		return nil, err
+	}
 	d := &running{engine: engine, kept: kept, options: o, log: log, asked: make(chan bool, 1), gone: make(chan struct{})}
 	shutdown := func(remove bool) {
 		select {
@@ -158,8 +168,10 @@ func newRunning(engine *vswitch.Engine, kept *store.Store, o options, log *slog.
 		default: // it is ending
 		}
 	}
-	d.server = control.New(engine, control.Config{Version: version, Log: log, Store: kept, Shutdown: shutdown, Takeover: d.handOver})
-	return d
+	d.server = control.New(engine, control.Config{
+		Version: version, Log: log, Store: kept, AdminGroup: admin, Shutdown: shutdown, Takeover: d.handOver,
+	})
+	return d, nil
 }
 
 // removeLeft removes what an earlier daemon has left.

@@ -12,6 +12,10 @@ import (
 )
 
 func main() {
+	if err := confine(); err != nil {
+		fmt.Fprintln(os.Stderr, "vswitchd:", err)
+		os.Exit(1)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// Who reads the log may end: the write fails then, and nothing else. (Ignored, it

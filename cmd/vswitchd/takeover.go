@@ -18,6 +18,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sys/unix"
+
 	"github.com/vswitch/vswitch/control"
 	"github.com/vswitch/vswitch/handover"
 
@@ -112,9 +115,24 @@ func (d *running) sendRest(by *net.UnixConn) error {
 		return err
 	}
 	d.log.Info("another vswitchd has taken over")
+	// The service manager hears the main process alone, which is now the other one.
+	if cred, err := peerOf(by); err == nil {
+		_, _ = daemon.SdNotify(false, fmt.Sprintf("MAINPID=%d", cred.Pid)) // it may hear nobody
+	}
 	d.kept = nil
 	close(d.gone)
 	return nil
+}
+
+// peerOf returns who is at the other end.
+func peerOf(c *net.UnixConn) (cred *unix.Ucred, err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var got error
+	err = raw.Control(func(fd uintptr) { cred, got = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	return cred, errors.Join(err, got)
 }
 
 func (d *running) sendSocket(by *net.UnixConn, text []byte) error {

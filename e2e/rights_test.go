@@ -1,0 +1,136 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestWhoMayDoWhat has users of different groups look, and try to change something.
+func TestWhoMayDoWhat(t *testing.T) {
+	h := NewHost(t, NoDaemon)
+	const reading, admin = "61001", "61002"
+	for _, dir := range []string{h.dir, filepath.Dir(h.dir)} {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	program := h.Path("vsctl")
+	h.Run("cp", vsctlPath(t), program)
+	h.Start("--socket-group", reading, "--admin-group", admin)
+	as := func(gid string, groups []string, args ...string) Result {
+		who := []string{"setpriv", "--reuid", "61234", "--regid", gid, "--clear-groups"}
+		if len(groups) > 0 {
+			who = append(who[:len(who)-1], "--groups", strings.Join(groups, ","))
+		}
+		return h.Try(append(append(who, program, "--socket", h.Socket), args...)...)
+	}
+	add := []string{"port", "add", "p", "--tap"}
+	for _, c := range []struct {
+		gid    string
+		groups []string
+		args   []string
+		code   int
+		says   string
+	}{
+		{reading, nil, []string{"show"}, 0, ""},
+		{reading, nil, []string{"config", "show"}, 0, ""},
+		{reading, nil, add, 1, "join the group " + admin},
+		{reading, nil, []string{"shutdown"}, 1, "join the group " + admin},
+		{reading, nil, []string{"switch", "del", "sw0"}, 1, "join the group " + admin},
+		{reading, []string{"5", admin, "6"}, add, 0, ""},
+		{admin, []string{reading}, []string{"port", "del", "p"}, 0, ""},
+		{admin, nil, []string{"show"}, 3, "may not open"},
+		{"61003", nil, []string{"show"}, 3, "may not open"},
+	} {
+		if r := as(c.gid, c.groups, c.args...); r.Code != c.code || !strings.Contains(r.Stderr, c.says) {
+			t.Errorf("group %s, groups %v, %v: exit %d, %q; want %d, %q", c.gid, c.groups, c.args, r.Code, r.Stderr, c.code, c.says)
+		}
+	}
+	if log := h.Log(); !strings.Contains(log, "msg=forbidden method=POST path=/v1/ports uid=61234") || !strings.Contains(log, "msg=changed method=POST path=/v1/ports") {
+		t.Errorf("the log does not say who was forbidden what:\n%s", log)
+	}
+	// Nobody but root takes the daemon's place.
+	p := h.Go("setpriv", "--reuid", "61234", "--regid", reading, "--groups", admin, vswitchdCopy(h), "--socket", h.Socket, "--state-dir", h.Path("other"), "--takeover")
+	if r := p.Wait(t, Patience); r.Code == 0 || !strings.Contains(r.Output(), "only root") {
+		t.Errorf("another user's takeover: exit %d, %s", r.Code, r.Output())
+	}
+	h.VS("show")
+
+	// One group is for both.
+	h.MustCleanShutdown()
+	h.Start("--admin-group", admin)
+	if r := as(admin, nil, add...); r.Code != 0 {
+		t.Errorf("exit %d: %s", r.Code, r.Output())
+	}
+	h.VS("port", "del", "p")
+}
+
+// TestConfined holds that the daemon, and what it starts, has no more than it needs.
+func TestConfined(t *testing.T) {
+	h := NewHost(t)
+	status := func(pid int) map[string]string {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := make(map[string]string)
+		for _, line := range strings.Split(string(text), "\n") {
+			name, value, _ := strings.Cut(line, ":")
+			all[name] = strings.TrimSpace(value)
+		}
+		return all
+	}
+	var want uint64
+	for _, c := range []int{unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_NET_BROADCAST, unix.CAP_SYS_ADMIN, unix.CAP_SYS_PTRACE, unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE} {
+		want |= 1 << c
+	}
+	for range 2 {
+		s := status(h.Pid())
+		for _, set := range []string{"CapPrm", "CapEff", "CapBnd"} {
+			got, err := strconv.ParseUint(s[set], 16, 64)
+			if err != nil || got&^want != 0 {
+				t.Errorf("%s is %s, with more than %016x", set, s[set], want)
+			}
+		}
+		if s["NoNewPrivs"] != "1" {
+			t.Errorf("NoNewPrivs is %s", s["NoNewPrivs"])
+		}
+		h.TakeOver()
+	}
+}
+
+// TestUnitIsConfined has systemd judge the unit, from 0, of what may do nothing, to 10.
+func TestUnitIsConfined(t *testing.T) {
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("there is no systemd-analyze on this machine, which judges units")
+	}
+	h := NewHost(t, NoDaemon)
+	unit, err := os.ReadFile("../scripts/vswitchd.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := h.Path("vswitchd.service")
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(unit), "@sbindir@", "/usr/sbin")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const most = "40" // of its tenths
+	if r := h.Try(analyze, "security", "--offline=true", "--no-pager", "--threshold="+most, file); r.Code != 0 {
+		t.Errorf("exit %d: %s", r.Code, tail(r.Output(), 400))
+	}
+}
+
+// vswitchdCopy returns a copy of the daemon's program that all may run.
+func vswitchdCopy(h *Host) string {
+	h.t.Helper()
+	program := h.Path("vswitchd")
+	h.Run("cp", vswitchdPath(h.t, h.has(Fast)), program)
+	return program
+}
