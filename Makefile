@@ -21,7 +21,7 @@ UNIT            = $(DESTDIR)$(unitdir)/vswitchd.service
 
 export GO VERSION
 
-.PHONY: all build test lint unit fuzz bench demo demo-stop install uninstall clean help
+.PHONY: all build test lint unit fuzz faults soak bench demo demo-stop install packages packages-test uninstall clean help
 .NOTPARALLEL:
 
 all: build
@@ -59,6 +59,12 @@ fuzz: ## each fuzz target for a moment
 faults: ## every fault of docs/reliability.md twenty times, and longer (hours, as root)
 	@scripts/install-deps test
 	FAULTS=long $(GO) test -race -count=$(TIMES) -timeout 12h -run $(FAULTS) ./e2e
+
+soak: ## an hour of traffic and changes, each frame judged: make soak SOAK=10m (as root)
+	@scripts/install-deps test
+	SOAK=$(SOAK) $(GO) test -count=1 -timeout 30h -v -run '^TestSoak$$' ./e2e
+
+SOAK ?= 1h
 
 TIMES ?= 20
 FAULTS = 'TestFault|TestTakeover|TestRestart|TestReload|TestDaemonTakesOver|TestAHundredPorts|ComeAndGo|TestDevicesTaken|TestRenamed|TestAReceiver|TestTxFull|TestRxFull|TestConfigurationI|TestConfigurationThat|TestBadClients|TestLabIsMended|TestLabAfter|TestLabWhose'
@@ -98,6 +104,19 @@ install: ## install below $(DESTDIR)$(PREFIX): programs, completion, manual, sys
 	install -D -m 644 lab/lab.schema.json '$(SCHEMAS)/lab.schema.json'
 	install -D -m 644 config/config.schema.json '$(SCHEMAS)/config.schema.json'
 	sed 's|@sbindir@|$(sbindir)|' scripts/vswitchd.service >'$(UNIT)'
+
+packages: build ## build a deb and an rpm into bin/
+	rm -rf bin/root
+	@$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/bin/root PREFIX=/usr
+	PKG_VERSION='$(PKG_VERSION)' PKG_ARCH=$$($(GO) env GOARCH) $(GO) run $(NFPM) package --config packaging/nfpm.yaml --packager deb --target bin/
+	PKG_VERSION='$(PKG_VERSION)' PKG_ARCH=$$($(GO) env GOARCH) $(GO) run $(NFPM) package --config packaging/nfpm.yaml --packager rpm --target bin/
+
+packages-test: packages ## install, upgrade and purge the deb over a running switch (as root, in a file system of its own)
+	@scripts/packages-test
+
+NFPM = github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.48.0
+# A version begins with a digit, and untagged commits have none.
+PKG_VERSION ?= $(shell echo '$(VERSION)' | sed 's/^v//; t; s/^/0.0.0+git/')
 
 uninstall: ## remove what make install has installed
 	rm -f '$(DESTDIR)$(bindir)/vsctl' '$(DESTDIR)$(sbindir)/vswitchd'

@@ -2,9 +2,12 @@ package e2e
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Stream is a flow of numbered frames from one station to another, slow enough
@@ -68,8 +71,21 @@ func (h *Host) streamEvery(pause time.Duration, from, to *Station) *Stream {
 	return s
 }
 
-// send sends until stop. A sender that was held up catches up.
+// send sends until stop. A sender that was held up catches up. It stays on one
+// processor: what two of them send one after the other may arrive the other way round.
 func (s *Stream) send() {
+	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+	var cpus unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &cpus); err == nil {
+		for cpu := range 1024 {
+			if cpus.IsSet(cpu) {
+				cpus.Zero()
+				cpus.Set(cpu)
+				break
+			}
+		}
+		_ = unix.SchedSetaffinity(0, &cpus) // else it is as it is
+	}
 	tick := time.NewTicker(streamPause)
 	defer tick.Stop()
 	begin := time.Now()

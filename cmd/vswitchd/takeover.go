@@ -65,6 +65,12 @@ func (d *running) handOver(by *net.UnixConn, document []byte) (err error) {
 	if err != nil {
 		return err
 	}
+	released := false // the folder of the configuration
+	defer func() {    // after frames move again: the other one may still have it
+		if err != nil && released {
+			err = errors.Join(err, d.reopenStore())
+		}
+	}()
 	defer func() {
 		if err != nil {
 			d.engine.Abort()
@@ -81,14 +87,10 @@ func (d *running) handOver(by *net.UnixConn, document []byte) (err error) {
 	if err := expect(by, wordReady); err != nil {
 		return err
 	}
+	released = true
 	if err := closeStore(d.kept); err != nil {
 		d.log.Warn("the folder of the configuration is not closed well", "error", err)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, d.reopenStore())
-		}
-	}()
 	if err := handover.Send(by, []byte(wordKeep), nil); err != nil {
 		return err
 	}
