@@ -115,6 +115,7 @@ func TestHarnessTransfers(t *testing.T) {
 }
 
 func TestHarnessGuest(t *testing.T) {
+	t.Parallel() // it waits, and measures nothing
 	h := NewHost(t, NoDaemon)
 	h.Run("ip", "tuntap", "add", "vm0", "mode", "tap")
 	h.Run("ip", "addr", "add", "10.0.0.1/24", "dev", "vm0")

@@ -308,6 +308,7 @@ func TestLabApplyTouchesOnlyWhatDiffers(t *testing.T) {
 // TestLabServices starts what runs as long as the lab, one that ends well, one
 // that fails again and again, and has them changed and stopped.
 func TestLabServices(t *testing.T) {
+	t.Parallel() // it waits, and measures nothing
 	h := NewHost(t)
 	text := `
 name: serving
@@ -390,6 +391,7 @@ links: [{endpoints: [h1, h2]}]
 // measured elsewhere; here it counts that all of them are joined. (All of them to
 // each other would be more neighbours than the kernel knows at a time.)
 func TestLargeLab(t *testing.T) {
+	t.Parallel() // it waits, and measures nothing
 	h := NewHost(t, Fast)
 	h.VS("lab", "up", h.lab(`
 name: large
@@ -422,6 +424,7 @@ links:
 // TestExamples builds each example and takes its tests. Guests get the kernel that
 // is there for tests.
 func TestExamples(t *testing.T) {
+	t.Parallel() // it waits, and measures nothing
 	h := NewHost(t)
 	Need(t, "qemu-system-x86_64", "busybox", "lldpd", "vtysh")
 	kernel, _ := guestImage(t)
@@ -449,6 +452,7 @@ func TestExamples(t *testing.T) {
 // TestImportedExample builds what containerlab has a file of, and holds that all
 // nodes reach each other that do there.
 func TestImportedExample(t *testing.T) {
+	t.Parallel() // it waits, and measures nothing
 	h := NewHost(t)
 	file, err := filepath.Abs("../examples/pair.clab.yml")
 	if err != nil {

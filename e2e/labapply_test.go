@@ -72,6 +72,7 @@ func (h *Host) nodesOf(lab string) string {
 // TestLabApplyEqualsAFreshLab holds that a lab that was changed is as one that is
 // built so, there and back.
 func TestLabApplyEqualsAFreshLab(t *testing.T) {
+	t.Parallel() // it waits, and measures nothing
 	h := NewHost(t)
 	fresh := make(map[string]string)
 	for _, text := range []string{before, after} {
@@ -103,6 +104,7 @@ func TestLabApplyEqualsAFreshLab(t *testing.T) {
 // TestLabsBesideEachOther builds labs at once where no daemon runs, and one at
 // another socket: with the last of each ends its daemon.
 func TestLabsBesideEachOther(t *testing.T) {
+	t.Parallel() // it waits, and measures nothing
 	h := NewHost(t, NoDaemon)
 	text := "nodes: {h1: {ip: 10.0.0.1/24}, s: {kind: switch}}\nlinks: [{endpoints: [h1, s]}]\n"
 	files := make(map[string]string)
@@ -156,6 +158,7 @@ func TestLabsBesideEachOther(t *testing.T) {
 // TestLabWhoseDaemonWasKilled is whole again by up, with guests that are plugged
 // in; and is taken down to the last mark on a device of the machine.
 func TestLabWhoseDaemonWasKilled(t *testing.T) {
+	t.Parallel() // it waits, and measures nothing
 	h := NewHost(t, NoDaemon)
 	h.Run("ip", "link", "add", "wan0", "type", "veth", "peer", "name", "wan1")
 	h.settle("wan0")
@@ -196,6 +199,7 @@ tests:
 
 // TestLabTestIsTakenBack when its terminal goes, or who reads its output.
 func TestLabTestIsTakenBack(t *testing.T) {
+	t.Parallel() // it waits, and measures nothing
 	h := NewHost(t)
 	h.VS("lab", "up", h.lab(strings.Replace(tested, "  - down: sw1:up\n", "  - down: sw1:up\n  - exec: {node: h1, command: \"echo waits >/run/waits; sleep 60\"}\n", 1)))
 	links := h.labLinks("tested")

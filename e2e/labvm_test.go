@@ -112,6 +112,7 @@ func (h *Host) guestSays(lab, node, command, want string) {
 
 // TestLabMachines boots guests of both kinds, and changes the lab around them.
 func TestLabMachines(t *testing.T) {
+	t.Parallel() // it waits, and measures nothing
 	h := NewHost(t)
 	file := h.machineLab(machines, "load\nexec setsid cttyhack sh\n", "virtio_pci", "virtio_net")
 	h.VS("lab", "up", file)
@@ -192,6 +193,7 @@ func (h *Host) consoleLog(lab, node string) string {
 // TestLabMachineSeed boots a guest from a disk, which finds beside it what
 // cloud-init would read, and has its own disk unchanged at the end.
 func TestLabMachineSeed(t *testing.T) {
+	t.Parallel() // it waits, and measures nothing
 	h := NewHost(t)
 	file := h.machineLab(`
 name: seed

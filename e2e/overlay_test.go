@@ -46,6 +46,7 @@ func TestOffloadsInsideVXLAN(t *testing.T) {
 // A guest has other devices and another kernel, whose VXLAN is the real one: so
 // what the tests above make of a frame is right, too.
 func TestOffloadsOfAGuest(t *testing.T) {
+	t.Parallel() // it waits, and measures nothing
 	const size = 1 << 20
 	h := NewHost(t)
 	h.VS("port", "add", "vm", "--vm", "vm0", "--mtu", "9000")

@@ -9,6 +9,7 @@ import (
 // Ports with real programs behind them: a guest, a container, DHCP, LLDP.
 
 func TestGuestOnAVMPort(t *testing.T) {
+	t.Parallel() // it waits, and measures nothing
 	h := NewHost(t)
 	h.VS("port", "add", "vm", "--vm", "vm0")
 	h.VS("port", "add", "vm-queues", "--vm", "vm1", "--queues", "2")
@@ -106,6 +107,7 @@ func TestContainer(t *testing.T) {
 }
 
 func TestDHCPLeaseOverTheSwitch(t *testing.T) {
+	t.Parallel() // it waits, and measures nothing
 	h := NewHost(t)
 	server, client := h.Namespace("server"), h.Namespace("client")
 	h.VS("port", "add", "server", "--netns", "server", "--ip", "192.168.7.1/24", "--access", "70")
@@ -117,6 +119,7 @@ func TestDHCPLeaseOverTheSwitch(t *testing.T) {
 }
 
 func TestLLDPPassesOnlyWhenAsked(t *testing.T) {
+	t.Parallel() // it waits, and measures nothing
 	h := NewHost(t)
 	a, b := h.Namespace("a"), h.Namespace("b")
 	h.VS("port", "add", "pa", "--netns", "a")

@@ -172,7 +172,7 @@ func (s *soak) change(n int) {
 // ports, ten changes a second, and no frame damaged, lost, at a wrong port, in a wrong
 // VLAN, or out of its order.
 func TestSoak(t *testing.T) {
-	length := 8 * time.Second
+	length := 5 * time.Second
 	if text := os.Getenv("SOAK"); text != "" {
 		var err error
 		if length, err = time.ParseDuration(text); err != nil {
