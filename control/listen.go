@@ -8,7 +8,9 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -31,6 +33,10 @@ func Listen(path, group string) (*Listener, error) {
 	if path == "" || path[0] == '@' {
 		// No file would stand for it (unix(7)), and nothing would say who may use it.
 		return nil, fmt.Errorf("%q is no path of a control socket: choose one of a file, such as /run/vswitchd/vswitchd.sock", path)
+	}
+	if slices.Contains(strings.Split(path, "/"), "..") {
+		// Where it leads, links on the way decide.
+		return nil, fmt.Errorf("the socket's path %s goes up by ..: write it without", path)
 	}
 	const longest = len(unix.RawSockaddrUnix{}.Path) - 1
 	if len(path) > longest {
@@ -193,6 +199,8 @@ func removeStale(path string) error {
 		return nil
 	case err != nil:
 		return fmt.Errorf("look for the control socket: %w", err)
+	case st.Mode().Type() == fs.ModeSymlink:
+		return fmt.Errorf("%s is a symbolic link, and is no socket: remove it, or choose another path with --socket", path)
 	case st.Mode().Type() != fs.ModeSocket:
 		return fmt.Errorf("%s is no socket: move it away, or choose another path with --socket", path)
 	}

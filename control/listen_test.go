@@ -287,3 +287,31 @@ func endFirstThread() {
 		}
 	}
 }
+
+// TestPathsThatLeadElsewhere are refused: a socket is made, or replaced, where its path
+// says.
+func TestPathsThatLeadElsewhere(t *testing.T) {
+	dir := t.TempDir()
+	target := filepath.Join(dir, "target")
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(target, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{link, dir + "/../" + filepath.Base(dir) + "/s", "../s"} {
+		l, err := control.Listen(path, "")
+		if err == nil {
+			l.Close()
+			t.Errorf("Listen at %s succeeds", path)
+			continue
+		}
+		if !strings.Contains(err.Error(), "symbolic link") && !strings.Contains(err.Error(), "goes up by ..") {
+			t.Errorf("Listen at %s: %v", path, err)
+		}
+	}
+	if _, err := os.Lstat(target); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("there is something where the link leads: %v", err)
+	}
+	if to, err := os.Readlink(link); err != nil || to != target {
+		t.Errorf("the link is not as it was: %q, %v", to, err)
+	}
+}

@@ -83,6 +83,18 @@ func (m *manager) told(words string, fds []int) {
 	}
 }
 
+// has returns an error where it was not told something.
+func (m *manager) has(word string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, w := range m.words {
+		if strings.Contains(w, word) {
+			return nil
+		}
+	}
+	return fmt.Errorf("the service manager was not told %s", word)
+}
+
 // forget closes all that is kept, as systemd does when a service is stopped for good.
 func (m *manager) forget() {
 	m.mu.Lock()
@@ -111,7 +123,7 @@ func (m *manager) start(d *Daemon, flags ...string) {
 			f.Close()
 		}
 	}()
-	d.Env = []string{"NOTIFY_SOCKET=" + m.path, "FDSTORE=512"}
+	d.Env = []string{"NOTIFY_SOCKET=" + m.path, "FDSTORE=512", "WATCHDOG_USEC=300000"}
 	d.held, d.names = files, names
 	d.Start(flags...)
 	d.held, d.names = nil, nil
@@ -131,6 +143,8 @@ func TestRestart(t *testing.T) {
 	for _, s := range stacks[1:] {
 		s.Ping(stacks[0].Addr("tcp4"))
 	}
+	h.Eventually(0, func() error { return m.has("READY=1") })
+	h.Eventually(0, func() error { return m.has("WATCHDOG=1") })
 	h.Eventually(0, func() error {
 		for _, s := range stacks {
 			if out := s.Run("ip", "-6", "addr", "show", "tentative"); out != "" {

@@ -106,6 +106,45 @@ func TestConfined(t *testing.T) {
 	}
 }
 
+// TestDaemonOfItsOwnUser runs it as another user than root, with the capabilities that
+// its unit would give it.
+func TestDaemonOfItsOwnUser(t *testing.T) {
+	h := NewHost(t, NoDaemon)
+	for _, dir := range []string{h.dir, filepath.Dir(h.dir)} {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	home := h.Path("own")
+	if err := os.Mkdir(home, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(home, 61234, 61234); err != nil {
+		t.Fatal(err)
+	}
+	h.Socket, h.StateDir = home+"/sock", home+"/state"
+	const caps = "+net_admin,+net_raw,+net_broadcast,+sys_admin,+sys_ptrace"
+	h.Wrap = []string{"setpriv", "--reuid", "61234", "--regid", "61234", "--clear-groups", "--inh-caps", caps, "--ambient-caps", caps, "--no-new-privs"}
+	h.Start()
+	kinds := deviceKinds
+	if info, err := os.Stat("/dev/net/tun"); err != nil || info.Mode().Perm()&0o006 != 0o006 {
+		t.Log("/dev/net/tun is for root alone on this machine, where others have it for all: no TAPs here")
+		kinds = []string{"veth", "dev"}
+	}
+	var stacks []*Stack
+	for i, kind := range kinds {
+		stacks = append(stacks, h.Stack(kind, kind, i+1))
+	}
+	for _, s := range stacks[1:] {
+		stacks[0].Ping(s.Addr("tcp4"))
+	}
+	h.Kill9()
+	h.Start()
+	for _, s := range stacks[1:] {
+		stacks[0].Ping(s.Addr("tcp4"))
+	}
+}
+
 // TestUnitIsConfined has systemd judge the unit, from 0, of what may do nothing, to 10.
 func TestUnitIsConfined(t *testing.T) {
 	analyze, err := exec.LookPath("systemd-analyze")

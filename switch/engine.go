@@ -199,6 +199,15 @@ func (e *Engine) quiesce() {
 	}
 }
 
+// Quiesce returns when each worker has passed the end of what it is at.
+func (e *Engine) Quiesce() {
+	e.change.Lock() // nobody ends them meanwhile, or has them stand
+	defer e.change.Unlock()
+	if !e.closed {
+		e.quiesce()
+	}
+}
+
 // keepHouse ages entries and tells listeners of moves, until ctx ends.
 func (e *Engine) keepHouse(ctx context.Context) {
 	const ageEvery, tellEvery = time.Second, 100 * time.Millisecond

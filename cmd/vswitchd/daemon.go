@@ -271,6 +271,9 @@ func (d *running) serve(ctx context.Context) error {
 	if _, err := daemon.SdNotify(false, fmt.Sprintf("%s\nMAINPID=%d", daemon.SdNotifyReady, os.Getpid())); err != nil {
 		d.log.Warn("tell systemd that we are ready", "error", err)
 	}
+	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWatching()
+	go d.feedWatchdog(watching) // until serve returns
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
@@ -294,6 +297,27 @@ func (d *running) serve(ctx context.Context) error {
 			served <- nil
 			return d.end(ctx, leave, fmt.Errorf("serve the control socket: %w", err), stopServing, served)
 		}
+	}
+}
+
+// feedWatchdog tells the service manager that frames move, as often as it wants to
+// hear it: where a worker does not come to the end of its work, it hears nothing, and
+// starts the daemon anew, which takes over the ports.
+func (d *running) feedWatchdog(ctx context.Context) {
+	interval, err := daemon.SdWatchdogEnabled(false)
+	if err != nil || interval == 0 {
+		return
+	}
+	tick := time.NewTicker(interval / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		d.engine.Quiesce()
+		_, _ = daemon.SdNotify(false, daemon.SdNotifyWatchdog) // the next time, then
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -307,6 +308,8 @@ func startSuccessor(log *slog.Logger) {
 	args := append([]string{}, os.Args[1:]...)
 	cmd := exec.Command(path, append(args, "--takeover")...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	// The watchdog will be fed by another process.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "WATCHDOG_PID=") })
 	if err := cmd.Start(); err != nil {
 		log.Error("no other vswitchd can be started to take over", "error", err)
 		return
