@@ -114,7 +114,7 @@ packages: build ## build a deb and an rpm into bin/
 packages-test: packages ## install, upgrade and purge the deb over a running switch (as root, in a file system of its own)
 	@scripts/packages-test
 
-NFPM = github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.48.0
+NFPM = github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 # A version begins with a digit, and untagged commits have none.
 PKG_VERSION ?= $(shell echo '$(VERSION)' | sed 's/^v//; t; s/^/0.0.0+git/')
 

@@ -145,6 +145,22 @@ func TestDaemonOfItsOwnUser(t *testing.T) {
 	}
 }
 
+// TestDaemonWithMountsOfItsOwn runs it as its unit does, where it sees the mounts of
+// the machine, and nobody sees its own.
+func TestDaemonWithMountsOfItsOwn(t *testing.T) {
+	h := NewHost(t, NoDaemon)
+	h.Run("mount", "--make-shared", "/run") // as systemd has all of them
+	h.Wrap = []string{"unshare", "--mount", "--propagation", "slave"}
+	h.Start()
+	for range 2 {
+		h.Run("ip", "netns", "add", "late")
+		h.VS("port", "add", "late", "--netns", "late", "--may-exist")
+		h.AwaitState("late", "up")
+		h.Run("ip", "netns", "del", "late")
+		h.AwaitState("late", "lost")
+	}
+}
+
 // TestUnitIsConfined has systemd judge the unit, from 0, of what may do nothing, to 10.
 func TestUnitIsConfined(t *testing.T) {
 	analyze, err := exec.LookPath("systemd-analyze")
