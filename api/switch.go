@@ -1,5 +1,7 @@
 package api
 
+import "time"
+
 // Switch is a switch as it stands.
 type Switch struct {
 	Name          string  `json:"name"`
@@ -45,6 +47,15 @@ type Overview struct {
 type SwitchOverview struct {
 	Switch
 	Ports []PortOverview `json:"ports"`
+	Loops []Loop         `json:"loops,omitempty"`
+}
+
+// Loop is one that a switch has noticed: a station moves back and forth between two
+// ports.
+type Loop struct {
+	Ports [2]string `json:"ports"`
+	VLAN  int       `json:"vlan"`
+	Since time.Time `json:"since"`
 }
 
 // PortOverview is one port and how many stations were learned behind it.

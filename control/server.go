@@ -39,6 +39,7 @@ type Engine interface {
 	Missing(cfg port.Config) error // what it would hang on, as far as can be told
 	Port(sw, name string) (vswitch.PortInfo, error)
 	Ports(sw string) ([]vswitch.PortInfo, error) // sorted; of all switches with ""
+	Loops(sw string) []vswitch.Loop              // sorted
 
 	RestorePort(ctx context.Context, cfg vswitch.PortConfig) (why error, err error)
 	Inherit(ctx context.Context, stays func(sw, name string) bool) error

@@ -157,10 +157,17 @@ func TestStormOverAWire(t *testing.T) {
 	h.VS("port", "add", "w1", "--dev", "w1", "--access", "66")
 	h.AwaitState("w0", "up")
 	h.AwaitState("w1", "up")
+	noticed := func() error {
+		if out := h.VS("show"); !strings.Contains(out, "LOOP between") || !strings.Contains(out, "w1 in VLAN 66 since") {
+			return fmt.Errorf("the loop is not noticed:\n%s", out)
+		}
+		return nil
+	}
 	for _, cut := range []string{"w0", "w1"} {
 		h.Case("cut at "+cut, func(*testing.T) {
 			s.ignite()
 			s.rages("w0")
+			h.Eventually(0, noticed)
 			s.goOn()
 			s.rages("w1")
 			h.VS("port", "set", cut, "down")
@@ -168,6 +175,15 @@ func TestStormOverAWire(t *testing.T) {
 			h.VS("port", "set", cut, "up")
 			s.isOver(append(caughtPorts, "w0", "w1")...)
 		})
+	}
+	h.Eventually(0, func() error {
+		if noticed() == nil {
+			return fmt.Errorf("the loop is gone, and still said to be there")
+		}
+		return nil
+	})
+	if log := h.Log(); !strings.Contains(log, "there is a loop") || !strings.Contains(log, "the loop is gone") {
+		t.Errorf("the log does not tell of the loop:\n%s", log)
 	}
 }
 

@@ -193,7 +193,7 @@ func (h *Host) leftover(link netlink.Link) *leftover {
 
 // leftoverTaps finds TAPs that were moved into another namespace.
 func (h *Host) leftoverTaps(id netns.ID, path string) (all []*leftover, err error) {
-	err = within(path, id, func(c *rtnl.Conn) error {
+	err = h.within(path, id, func(c *rtnl.Conn) error {
 		links, err := c.Links()
 		for _, link := range links {
 			a := link.Attrs()
@@ -207,7 +207,7 @@ func (h *Host) leftoverTaps(id netns.ID, path string) (all []*leftover, err erro
 }
 
 // within runs fn with a connection in the namespace that is at a path.
-func within(path string, id netns.ID, fn func(c *rtnl.Conn) error) error {
+func (h *Host) within(path string, id netns.ID, fn func(c *rtnl.Conn) error) error {
 	ns, err := netns.Open(path)
 	if err != nil {
 		return err
@@ -216,14 +216,7 @@ func within(path string, id netns.ID, fn func(c *rtnl.Conn) error) error {
 	if ns.ID() != id {
 		return fmt.Errorf("%s is another namespace by now", path)
 	}
-	return ns.Do(func() error {
-		c, err := rtnl.Dial()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		return fn(c)
-	})
+	return h.inside(ns, fn)
 }
 
 // namespacesOf returns where the machine's network namespaces are found, but for one.
@@ -258,7 +251,7 @@ func (h *Host) remove(all []*leftover) error {
 				errs = append(errs, fmt.Errorf("put device %s back as it was: %w", l.name, err))
 			}
 		case l.path != "":
-			err := within(l.path, l.namespace, func(c *rtnl.Conn) error { return ignoreMissing(c.Delete(l.index)) })
+			err := h.within(l.path, l.namespace, func(c *rtnl.Conn) error { return ignoreMissing(c.Delete(l.index)) })
 			if err != nil && !errors.Is(err, os.ErrNotExist) {
 				errs = append(errs, fmt.Errorf("remove the TAP %s in %s: %w", l.name, l.path, err))
 			}

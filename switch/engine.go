@@ -87,6 +87,9 @@ type Switch struct {
 	settings Settings
 	ports    map[string]*Port
 	ids      []*Port // by port ID; nil where free
+	loops    map[[2]string]*standing
+
+	watch loopWatch // the housekeeper's
 }
 
 // DefaultWorkers returns how many workers an Engine has unless told otherwise:
@@ -225,6 +228,9 @@ func (e *Engine) keepHouse(ctx context.Context) {
 				tick.Reset(ageEvery)
 			}
 			e.sendMoves()
+			for _, sw := range e.all() {
+				e.watchLoops(sw, time.Now())
+			}
 			if time.Since(aged) >= ageEvery {
 				e.age()
 				aged = time.Now()
@@ -315,6 +321,7 @@ func (e *Engine) AddSwitch(ctx context.Context, name string, s Settings) error {
 		settings: s,
 		table:    fdb.New(fdb.Config{Size: s.FDBSize, Ageing: s.Ageing, Kinds: fdb.Kinds(fdb.EventMoved)}),
 		ports:    make(map[string]*Port),
+		loops:    make(map[[2]string]*standing),
 	}
 	sw.snapshot.Store(&snapshot{table: sw.table, dropBPDU: s.DropBPDU})
 	e.mu.Lock()

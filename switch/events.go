@@ -23,6 +23,8 @@ const (
 	PortState     EventKind = "port-state"   // up, down or lost
 	PortRemoved   EventKind = "port-removed"
 	StationMoved  EventKind = "fdb-moved"
+	LoopBegan     EventKind = "loop"
+	LoopEnded     EventKind = "loop-gone"
 )
 
 // Event is something that happened to a switch. Fields that do not belong to
@@ -35,7 +37,8 @@ type Event struct {
 	State  State
 	Reason string
 
-	// Of StationMoved: Port is where the station is now.
+	// Of StationMoved: Port is where the station is now. Of a loop: between which
+	// ports.
 	VLAN vlan.ID
 	MAC  frame.MAC
 	From string
@@ -126,6 +129,7 @@ func (e *Engine) Events(ctx context.Context) <-chan Event {
 func (e *Engine) sendMoves() {
 	for _, sw := range e.all() {
 		untold := sw.table.Drain(func(ev fdb.Event) {
+			sw.watch.note(ev)
 			if !e.events.watched() {
 				return
 			}

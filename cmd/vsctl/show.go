@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -50,6 +51,9 @@ func writeTree(w io.Writer, sw api.SwitchOverview) error {
 	fmt.Fprintf(w, "%s: %s, %s, ageing %s\n", sw.Name, plural(sw.PortCount, "port", "ports"), plural(sw.FDB.Dynamic, "station", "stations"), ageing(sw.AgeingSeconds))
 	if len(sw.Ports) == 0 {
 		return nil
+	}
+	for _, l := range sw.Loops {
+		fmt.Fprintf(w, "│   LOOP between %s and %s in VLAN %d since %s: a station moves back and forth\n", l.Ports[0], l.Ports[1], l.VLAN, l.Since.Local().Format(time.TimeOnly))
 	}
 	rows := [][]string{{"PORT", "STATE", "ATTACHED", "VLAN", "RX", "TX", "DROPS", "MACS"}}
 	for i := range sw.Ports {

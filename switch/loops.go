@@ -1,0 +1,144 @@
+package vswitch
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/vswitch/vswitch/fdb"
+	"github.com/vswitch/vswitch/frame"
+	"github.com/vswitch/vswitch/vlan"
+)
+
+// A loop of cables has frames come back by other ports than they left by, and with
+// them the addresses of stations: these move back and forth, without end. A station
+// that was carried to another port moves once.
+
+// Loop is one that a switch has noticed.
+type Loop struct {
+	Ports [2]string // between which a station moves back and forth, sorted
+	VLAN  vlan.ID   // in which one does
+	Since time.Time
+}
+
+const (
+	// loopFlips is how often in [loopTime] one station has to come back to the port
+	// that it moved from for it to be a loop. Two stations with one address, both
+	// at work, are taken for one, and are as bad for those who speak to them.
+	loopFlips = 10
+	loopTime  = time.Second
+
+	// loopCalm is how long nothing may move for the loop to be over.
+	loopCalm = 5 * time.Second
+)
+
+// loopWatch counts what comes back. It belongs to the housekeeper.
+type loopWatch struct {
+	last  map[mover]fdb.Event
+	flips map[loopPorts]flip
+	began time.Time
+}
+
+// mover is a station that moves.
+type mover struct {
+	vlan vlan.ID
+	mac  frame.MAC
+}
+
+type loopPorts [2]fdb.PortID
+
+type flip struct {
+	n    int
+	vlan vlan.ID
+}
+
+// note takes note of a move.
+func (w *loopWatch) note(ev fdb.Event) {
+	if w.last == nil {
+		w.last, w.flips = make(map[mover]fdb.Event), make(map[loopPorts]flip)
+	}
+	key := mover{ev.VLAN, ev.MAC}
+	if before, ok := w.last[key]; ok && before.From == ev.To {
+		ports := loopPorts{min(ev.From, ev.To), max(ev.From, ev.To)}
+		w.flips[ports] = flip{w.flips[ports].n + 1, ev.VLAN}
+	}
+	w.last[key] = ev
+}
+
+// take returns the ports between which there is a loop, and counts anew, once
+// [loopTime] is over.
+func (w *loopWatch) take(now time.Time) (found map[loopPorts]vlan.ID, over bool) {
+	if now.Sub(w.began) < loopTime {
+		return nil, false
+	}
+	found = make(map[loopPorts]vlan.ID)
+	for ports, f := range w.flips {
+		if f.n >= loopFlips {
+			found[ports] = f.vlan
+		}
+	}
+	*w = loopWatch{began: now}
+	return found, true
+}
+
+// standing is a loop that was noticed.
+type standing struct {
+	Loop
+	seen time.Time // last
+}
+
+// watchLoops draws the conclusions from what moved.
+func (e *Engine) watchLoops(sw *Switch, now time.Time) {
+	found, over := sw.watch.take(now)
+	if !over {
+		return
+	}
+	sn := sw.snapshot.Load()
+	var began, ended []Loop
+	e.mu.Lock()
+	for ports, id := range found {
+		a, b := sn.name(ports[0]), sn.name(ports[1])
+		if a == "" || b == "" {
+			continue // deleted meanwhile
+		}
+		pair := [2]string{min(a, b), max(a, b)}
+		l := sw.loops[pair]
+		if l == nil {
+			l = &standing{Loop: Loop{pair, id, now}}
+			sw.loops[pair] = l
+			began = append(began, l.Loop)
+		}
+		l.seen = now
+	}
+	for pair, l := range sw.loops {
+		if now.Sub(l.seen) > loopCalm {
+			delete(sw.loops, pair)
+			ended = append(ended, l.Loop)
+		}
+	}
+	e.mu.Unlock()
+	for _, l := range began {
+		e.log.Warn("there is a loop, or two stations have one address: they move back and forth between two ports", "switch", sw.name, "ports", l.Ports, "vlan", l.VLAN)
+		e.events.send(Event{Kind: LoopBegan, Switch: sw.name, Port: l.Ports[0], From: l.Ports[1], VLAN: l.VLAN})
+	}
+	for _, l := range ended {
+		e.log.Info("the loop is gone", "switch", sw.name, "ports", l.Ports)
+		e.events.send(Event{Kind: LoopEnded, Switch: sw.name, Port: l.Ports[0], From: l.Ports[1], VLAN: l.VLAN})
+	}
+}
+
+// Loops returns the loops that a switch has noticed and that are not over.
+func (e *Engine) Loops(name string) []Loop {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	sw, err := e.findLocked(name)
+	if err != nil {
+		return nil
+	}
+	var all []Loop
+	for _, l := range sw.loops {
+		all = append(all, l.Loop)
+	}
+	slices.SortFunc(all, func(a, b Loop) int { return cmp.Or(cmp.Compare(a.Ports[0], b.Ports[0]), cmp.Compare(a.Ports[1], b.Ports[1])) })
+	return all
+}
