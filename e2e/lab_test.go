@@ -252,6 +252,25 @@ func TestLabStartsADaemonOfItsOwn(t *testing.T) {
 	h.VS("lab", "up", two)
 	h.VS("lab", "down", "one")
 	h.VS("switch", "show", "two.s")
+
+	// A new version takes over, and is the labs' as well.
+	first := h.answering()
+	if err := syscall.Kill(first, syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	h.Eventually(0, func() error {
+		if h.answering() == first {
+			return fmt.Errorf("process %d still answers", first)
+		}
+		return nil
+	})
+	// One that has something of somebody's own goes on.
+	h.VS("switch", "add", "mine")
+	if out := h.VS("lab", "down", "two"); !strings.Contains(out, "goes on") {
+		t.Errorf("lab down says %s", out)
+	}
+	h.VS("switch", "del", "mine")
+	h.VS("lab", "up", two)
 	h.VS("lab", "down", "two")
 	if r := h.TryVS("show"); r.Code != 3 {
 		t.Errorf("after the last lab: vsctl show exits %d\n%s", r.Code, r.Output())

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vswitch/vswitch/api"
+	"github.com/vswitch/vswitch/internal/ucred"
 )
 
 // ours is a daemon that a lab has started, and that ends with the last one.
@@ -42,6 +45,24 @@ func readOurs(socket string) (o ours, ok bool) {
 }
 
 func (o *ours) alive() bool { return began(o.PID) == o.Began && !dead(o.PID) }
+
+// follow finds the process that has taken over from the one that was noted, as after
+// an upgrade.
+func (o *ours) follow() {
+	if o.alive() {
+		return
+	}
+	conn, err := net.Dial("unix", o.Socket)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	pid := int(ucred.Of(conn).Pid)
+	words, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err == nil && slices.Contains(strings.Split(string(words), "\x00"), statePath(o.Socket)) {
+		o.PID, o.Began = pid, began(pid)
+	}
+}
 
 // lockDaemon has one program at a time start or end a daemon. What it starts it
 // keeps, as a folder of a lab stands by then.
@@ -149,6 +170,7 @@ func (m *Manager) endDaemon(ctx context.Context) (goesOn bool, err error) {
 	if left, err := notedAt(o.Socket); err != nil || left > 0 {
 		return false, err
 	}
+	o.follow()
 	if show, err := m.client.Show(ctx); err == nil && hasOthers(show) {
 		return true, nil
 	}
