@@ -127,11 +127,11 @@ func (h *Host) Open(ctx context.Context, id Identity, cfg Config, at *Place) (*A
 	case Veth, Tap:
 		a, err = h.openAt(ctx, id, cfg, at)
 	case Dev:
-		if a = h.adopt(id, cfg, nil); a == nil {
+		if a, err = h.adopt(id, cfg, nil); a == nil && err == nil {
 			a, err = h.openDev(ctx, id, cfg)
 		}
 	case VM:
-		if a = h.adopt(id, cfg, nil); a == nil {
+		if a, err = h.adopt(id, cfg, nil); a == nil && err == nil {
 			a, err = h.openVM(ctx, id, cfg)
 		}
 	default:
@@ -161,8 +161,8 @@ func (h *Host) openAt(ctx context.Context, id Identity, cfg Config, at *Place) (
 	} else if !at.stands() {
 		return nil, errorf(Refused, "%s ended just now: start it again", at.what)
 	}
-	if a := h.adopt(id, cfg, at); a != nil {
-		return a, nil
+	if a, err := h.adopt(id, cfg, at); a != nil || err != nil {
+		return a, err
 	}
 	if cfg.Kind == Tap {
 		return h.openTap(ctx, id, cfg, at)

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/vswitch/vswitch/internal/netns"
 	"github.com/vswitch/vswitch/internal/rtnl"
@@ -24,6 +26,7 @@ type leftover struct {
 	namespace netns.ID // where a TAP is that is not here
 	path      string   // of that
 	used      *devMark // of a device that was only used
+	held      bool     // by a process, such as a daemon that takes long to die: it is tried again
 }
 
 // Inherit finds what an earlier daemon of this instance has left, when it was killed
@@ -53,11 +56,15 @@ func (h *Host) Inherit(ctx context.Context, stays func(Identity) bool) (removed 
 func (h *Host) Disinherit() (removed int, err error) {
 	h.mu.Lock()
 	var rest []*leftover
-	for _, list := range h.left {
+	for id, list := range h.left {
+		if slices.ContainsFunc(list, func(l *leftover) bool { return l.held }) {
+			continue
+		}
 		rest = append(rest, list...)
+		delete(h.left, id)
 	}
 	taken := h.taken
-	h.left, h.taken = nil, 0
+	h.taken = 0
 	h.mu.Unlock()
 	if taken > 0 {
 		h.log.Info("took over what an earlier vswitchd left", "devices", taken)
@@ -94,16 +101,16 @@ func (h *Host) discard(id Identity, list []*leftover) {
 }
 
 // adopt attaches a port to what is left for it; nil where that cannot be had, and it
-// is removed.
-func (h *Host) adopt(id Identity, cfg Config, at *Place) *Attachment {
+// is removed. An error is for later: what is left is there, and is held by somebody.
+func (h *Host) adopt(id Identity, cfg Config, at *Place) (*Attachment, error) {
 	old := h.inherited(id, cfg)
 	if old == nil {
-		return nil
+		return nil, nil
 	}
 	from, handed := h.expects(id)
 	if old.used != nil && !handed { // openDev finds it by its mark
 		h.took()
-		return nil
+		return nil, nil
 	}
 	var a *Attachment
 	err := errors.New("the namespace is that of a process")
@@ -117,16 +124,22 @@ func (h *Host) adopt(id Identity, cfg Config, at *Place) *Attachment {
 	case !at.once: // else nothing would tell of its end
 		a, err = h.adoptTap(id, cfg, at, old)
 	}
-	if err != nil && old.used != nil {
-		return nil // openDev says what is wrong
+	switch {
+	case err == nil:
+		h.took()
+		return a, nil
+	case old.used != nil:
+		return nil, nil // openDev says what is wrong
+	case errors.Is(err, unix.EBUSY):
+		old.held = true
+		h.mu.Lock()
+		h.left[id] = append(h.left[id], old)
+		h.mu.Unlock()
+		return nil, errorf(Refused, "the TAP %s is still held by a process, such as an earlier vswitchd that is ending: it is tried again", old.name)
 	}
-	if err != nil {
-		h.log.Info("made anew, as what an earlier vswitchd left cannot be taken", "port", id, "reason", err)
-		h.discard(id, []*leftover{old})
-		return nil
-	}
-	h.took()
-	return a
+	h.log.Info("made anew, as what an earlier vswitchd left cannot be taken", "port", id, "reason", err)
+	h.discard(id, []*leftover{old})
+	return nil, nil
 }
 
 func (h *Host) took() {

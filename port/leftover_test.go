@@ -187,6 +187,44 @@ func TestInheritanceThatDoesNotFit(t *testing.T) {
 	}
 }
 
+// TestInheritanceThatIsHeld is a TAP whose daemon is not quite dead: it is not made
+// anew, but taken once it is free.
+func TestInheritanceThatIsHeld(t *testing.T) {
+	namespace(t, "web")
+	id, cfg := Identity{"sw0", "p"}, Config{Kind: Tap, Netns: "web"}
+	dying := newInstance(t, "a11ce")
+	a, err := dying.Open(context.Background(), id, cfg, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := stations(t)
+	h := newInstance(t, "a11ce")
+	if n, err := h.Inherit(context.Background(), all); n != 0 || err != nil {
+		t.Errorf("removed %d, %v", n, err)
+	}
+	for range 2 {
+		if _, err := h.Open(context.Background(), id, cfg, nil); err == nil || !strings.Contains(err.Error(), "still held") {
+			t.Fatalf("Open: %v", err)
+		}
+		if n, err := h.Disinherit(); n != 0 || err != nil {
+			t.Errorf("removed %d, %v", n, err)
+		}
+	}
+	if err := dying.LeaveAll([]*Attachment{a}); err != nil {
+		t.Fatal(err)
+	}
+	b, err := h.Open(context.Background(), id, cfg, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now := stations(t); now != there {
+		t.Errorf("before\n%s\nafter\n%s", there, now)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // stations returns what there is of devices and addresses, here and in namespaces.
 func stations(t *testing.T) string {
 	t.Helper()
