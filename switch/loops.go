@@ -139,6 +139,8 @@ func (e *Engine) Loops(name string) []Loop {
 	for _, l := range sw.loops {
 		all = append(all, l.Loop)
 	}
-	slices.SortFunc(all, func(a, b Loop) int { return cmp.Or(cmp.Compare(a.Ports[0], b.Ports[0]), cmp.Compare(a.Ports[1], b.Ports[1])) })
+	slices.SortFunc(all, func(a, b Loop) int {
+		return cmp.Or(cmp.Compare(a.Ports[0], b.Ports[0]), cmp.Compare(a.Ports[1], b.Ports[1]))
+	})
 	return all
 }
