@@ -111,7 +111,7 @@ func (m *manager) start(d *Daemon, flags ...string) {
 	var names []string
 	var files []*os.File
 	for name, f := range m.kept {
-		fd, err := unix.Dup(int(f.Fd())) // as it may be withdrawn while we start
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0) // as it may be withdrawn while we start
 		if err != nil {
 			m.t.Fatal(err)
 		}

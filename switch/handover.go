@@ -249,17 +249,15 @@ func (e *Engine) TakeOver(est Estate, rest Rest, fds []int) error {
 	}
 	e.change.Lock()
 	defer e.change.Unlock()
-	work := make(map[*worker][]*Port)
-	for i, ep := range est.Ports {
-		p, err := e.findPort(ep.ID.Switch, ep.ID.Port)
-		if err != nil || p.attached == nil || p.attached.Device().FD() >= 0 {
-			port.CloseHanded(fds[i])
-			continue
-		}
-		if err := p.attached.Receive(fds[i]); err != nil {
-			return translate(err)
-		}
-		work[p.worker] = append(work[p.worker], p)
+	// Ports that were made anew may have frames for those that expect a descriptor.
+	still := &handover{suspend: make(chan struct{})}
+	for _, w := range e.workers {
+		w.suspend(still)
+	}
+	work, err := e.receive(est, fds)
+	close(still.suspend)
+	if err != nil {
+		return err
 	}
 	for w, ports := range work {
 		var err error
@@ -281,6 +279,24 @@ func (e *Engine) TakeOver(est Estate, rest Rest, fds []int) error {
 	}
 	e.wake()
 	return nil
+}
+
+// receive gives ports their descriptors, while no worker does anything, and returns
+// from which each is to receive.
+func (e *Engine) receive(est Estate, fds []int) (map[*worker][]*Port, error) {
+	work := make(map[*worker][]*Port)
+	for i, ep := range est.Ports {
+		p, err := e.findPort(ep.ID.Switch, ep.ID.Port)
+		if err != nil || p.attached == nil || p.attached.Device().FD() >= 0 {
+			port.CloseHanded(fds[i])
+			continue
+		}
+		if err := p.attached.Receive(fds[i]); err != nil {
+			return nil, translate(err)
+		}
+		work[p.worker] = append(work[p.worker], p)
+	}
+	return work, nil
 }
 
 func (e *Engine) inheritCounts(rest Rest) {
