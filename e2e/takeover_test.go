@@ -237,3 +237,34 @@ func TestTakeoverThatFails(t *testing.T) {
 	h.Start("--takeover")
 	a.Ping(b.Addr("tcp4"))
 }
+
+// TestTakeoverFromOneThatEnds has somebody end the old one at moments of a takeover: it
+// ends, and what is the new one's by then stays.
+func TestTakeoverFromOneThatEnds(t *testing.T) {
+	h := NewHost(t)
+	a, b := h.Stack("a", "veth", 1), h.Stack("b", "tap", 2)
+	both := 0
+	for i := range 15 {
+		old := h.p
+		p := h.Daemon.launch("--takeover")
+		time.Sleep(time.Duration(15+3*i) * time.Millisecond)
+		old.Signal(syscall.SIGTERM)
+		if r := old.Wait(t, Patience); r.Code != 0 {
+			t.Fatalf("ended after %d ms: exit %d, %s", 15+3*i, r.Code, r.Output())
+		}
+		if strings.Contains(old.Output(), "another vswitchd has taken over") {
+			both++
+		}
+		h.Eventually(0, func() error {
+			if !p.Running() { // the old one went in the middle
+				p = h.Launch()
+			}
+			if r := h.TryVS("show"); r.Code != 0 {
+				return fmt.Errorf("%s", r.Output())
+			}
+			return nil
+		})
+		a.Ping(b.Addr("tcp4"))
+	}
+	t.Logf("%d of 15 had taken over", both)
+}

@@ -158,6 +158,11 @@ func (e *Engine) finish(letGo func([]Attachment) error) error {
 	// turn ends.
 	e.end()
 	e.change.Lock()
+	return e.finishLocked(letGo)
+}
+
+// finishLocked is finish for who holds e.change, which it gives back.
+func (e *Engine) finishLocked(letGo func([]Attachment) error) error {
 	e.mu.Lock()
 	if e.closed {
 		e.mu.Unlock()

@@ -156,6 +156,9 @@ func (e *Engine) calmAll() {
 	}
 }
 
+// Resume has frames move again where Stop has ended that; changes still wait.
+func (e *Engine) Resume() { e.resumeWorkers() }
+
 // Abort has the engine go on as if nothing had been.
 func (e *Engine) Abort() {
 	e.resumeWorkers()
@@ -171,14 +174,14 @@ func (e *Engine) resumeWorkers() {
 	}
 }
 
-// HandedOver ends the engine: another one goes on with its ports.
+// HandedOver ends the engine: another one goes on with its ports. Whoever wants to
+// close it meanwhile finds it closed, and takes nothing away.
 func (e *Engine) HandedOver() error {
 	e.leaving.over.Store(true)
 	e.resumeWorkers()
 	e.end()
 	e.events.close() // no port is removed
-	e.change.Unlock()
-	return e.Leave()
+	return e.finishLocked(e.host.LeaveAll)
 }
 
 // Expect prepares the engine, which has no ports yet, for an Estate. Ports are made

@@ -285,10 +285,8 @@ func (d *running) serve(ctx context.Context) error {
 			startSuccessor(d.log)
 			continue
 		case <-d.gone:
-			d.listener.Leave()
-			err := d.engine.HandedOver()
 			stopServing()
-			return errors.Join(err, <-served)
+			return <-served
 		case <-ctx.Done():
 			return d.end(ctx, leave, nil, stopServing, served)
 		case remove := <-d.asked:

@@ -67,16 +67,16 @@ func (d *running) handOver(by *net.UnixConn, document []byte) (err error) {
 		return err
 	}
 	released := false // the folder of the configuration
-	defer func() {    // after frames move again: the other one may still have it
-		if err != nil && released {
+	defer func() {
+		if err == nil {
+			return
+		}
+		d.engine.Resume() // first: the other one may still have the folder
+		err = errors.Join(err, d.listener.Resume())
+		if released {
 			err = errors.Join(err, d.reopenStore())
 		}
-	}()
-	defer func() {
-		if err != nil {
-			d.engine.Abort()
-			err = errors.Join(err, d.listener.Resume())
-		}
+		d.engine.Abort()
 	}()
 	text, err := json.Marshal(testament{version, document, est})
 	if err != nil {
@@ -122,7 +122,13 @@ func (d *running) sendRest(by *net.UnixConn) error {
 	if cred, err := peerOf(by); err == nil {
 		_, _ = daemon.SdNotify(false, fmt.Sprintf("MAINPID=%d", cred.Pid)) // it may hear nobody
 	}
+	// At once, and not by who waits for d.gone: somebody may be about to end us, and
+	// must not take away what is the other one's.
 	d.kept = nil
+	d.listener.Leave()
+	if err := d.engine.HandedOver(); err != nil {
+		d.log.Warn("not all was let go", "error", err)
+	}
 	close(d.gone)
 	return nil
 }
