@@ -85,16 +85,17 @@ type Counters struct {
 
 // Options are a port's settings beside its VLAN policy.
 type Options struct {
-	NoFlood      bool   `json:"no_flood"`              // withhold unknown unicast
-	NoMcastFlood bool   `json:"no_mcast_flood"`        // withhold multicast
-	NoBcastFlood bool   `json:"no_bcast_flood"`        // withhold broadcast
-	NoLearn      bool   `json:"no_learn"`              // learn nothing here
-	Hairpin      bool   `json:"hairpin"`               // send known unicast back where it came from
-	Isolated     bool   `json:"isolated"`              // nothing to other isolated ports
-	Sticky       bool   `json:"sticky"`                // what is learned here does not move away
-	MaxMACs      int    `json:"max_macs"`              // dynamic entries at the most; 0: no limit of its own
-	PassReserved string `json:"pass_reserved"`         // "none", "all", names: "lldp,4"; or PassAsSwitch
-	StormLimit   string `json:"storm_limit,omitempty"` // "bcast=1000pps,mcast=10mbit"; "": none
+	NoFlood      bool   `json:"no_flood"`               // withhold unknown unicast
+	NoMcastFlood bool   `json:"no_mcast_flood"`         // withhold multicast
+	NoBcastFlood bool   `json:"no_bcast_flood"`         // withhold broadcast
+	NoLearn      bool   `json:"no_learn"`               // learn nothing here
+	Hairpin      bool   `json:"hairpin"`                // send known unicast back where it came from
+	Isolated     bool   `json:"isolated"`               // nothing to other isolated ports
+	Sticky       bool   `json:"sticky"`                 // what is learned here does not move away
+	MaxMACs      int    `json:"max_macs"`               // dynamic entries at the most; 0: no limit of its own
+	PassReserved string `json:"pass_reserved"`          // "none", "all", names: "lldp,4"; or PassAsSwitch
+	StormLimit   string `json:"storm_limit,omitempty"`  // "bcast=1000pps,mcast=10mbit"; "": none
+	LoopProtect  bool   `json:"loop_protect,omitempty"` // barred while there is a loop by it
 }
 
 // PassAsSwitch is the pass_reserved of a port that has no list of its own.
@@ -112,6 +113,7 @@ type OptionsSpec struct {
 	MaxMACs      *int    `json:"max_macs,omitempty"`
 	PassReserved *string `json:"pass_reserved,omitempty"`
 	StormLimit   *string `json:"storm_limit,omitempty"` // "none" and "" are none
+	LoopProtect  *bool   `json:"loop_protect,omitempty"`
 }
 
 // PortSpec is the body of POST /v1/ports. A field that does not fit the kind

@@ -50,12 +50,13 @@ type SwitchOverview struct {
 	Loops []Loop         `json:"loops,omitempty"`
 }
 
-// Loop is one that a switch has noticed: a station moves back and forth between two
-// ports.
+// Loop is one that a switch has noticed between two ports, or by one, which is named
+// twice then.
 type Loop struct {
-	Ports [2]string `json:"ports"`
-	VLAN  int       `json:"vlan"`
-	Since time.Time `json:"since"`
+	Ports  [2]string `json:"ports"`
+	VLAN   int       `json:"vlan"`
+	Since  time.Time `json:"since"`
+	Probed bool      `json:"probed"` // a probe has come back; else a station moves back and forth
 }
 
 // PortOverview is one port and how many stations were learned behind it.

@@ -171,7 +171,7 @@ func (p *Port) check(file *document.Document, doc *Document) {
 // profileKeys are those that a profile says for its ports.
 var profileKeys = []string{
 	"access", "trunk", "native", "native_tagged", "tunnel", "cvlans", "tpid", "priority_tags",
-	"no_flood", "no_mcast_flood", "no_bcast_flood", "no_learn", "hairpin", "isolated", "sticky", "max_macs", "pass_reserved", "storm_limit",
+	"no_flood", "no_mcast_flood", "no_bcast_flood", "no_learn", "hairpin", "isolated", "sticky", "max_macs", "pass_reserved", "storm_limit", "loop_protect",
 }
 
 // Spec returns a port as the API asks for it, without what its profile says.

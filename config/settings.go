@@ -30,6 +30,7 @@ type OptionSettings struct {
 	MaxMACs      *int   `yaml:"max_macs" jsonschema:"minimum=0"`
 	PassReserved *Word  `yaml:"pass_reserved"`
 	StormLimit   *Words `yaml:"storm_limit"`
+	LoopProtect  *bool  `yaml:"loop_protect"`
 }
 
 // PortSettings are all that can be changed of a port.
@@ -65,8 +66,8 @@ func (s *OptionSettings) Options() *api.OptionsSpec {
 		limit = &all
 	}
 	return &api.OptionsSpec{
-		StormLimit: limit,
-		NoFlood:    s.NoFlood, NoMcastFlood: s.NoMcastFlood, NoBcastFlood: s.NoBcastFlood, NoLearn: s.NoLearn,
+		StormLimit: limit, LoopProtect: s.LoopProtect,
+		NoFlood: s.NoFlood, NoMcastFlood: s.NoMcastFlood, NoBcastFlood: s.NoBcastFlood, NoLearn: s.NoLearn,
 		Hairpin: s.Hairpin, Isolated: s.Isolated, Sticky: s.Sticky, MaxMACs: s.MaxMACs, PassReserved: (*string)(s.PassReserved),
 	}
 }

@@ -198,6 +198,7 @@ func optionTree(o *api.Options) (t document.Tree) {
 	if o.PassReserved != api.PassAsSwitch {
 		t.Add("pass_reserved", o.PassReserved)
 	}
+	t.Say("loop_protect", o.LoopProtect)
 	t.Say("storm_limit", list(strings.FieldsFunc(o.StormLimit, func(r rune) bool { return r == ',' })))
 	return t
 }

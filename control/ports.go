@@ -168,6 +168,7 @@ func applyOptions(o *vswitch.Options, spec api.OptionsSpec) error {
 		{&o.Hairpin, spec.Hairpin},
 		{&o.Isolated, spec.Isolated},
 		{&o.Sticky, spec.Sticky},
+		{&o.LoopProtect, spec.LoopProtect},
 	} {
 		if f.want != nil {
 			*f.to = *f.want
@@ -249,6 +250,7 @@ func shownOptions(o *vswitch.Options) api.Options {
 		MaxMACs:      o.MaxMACs,
 		PassReserved: passReserved(o.PassReserved),
 		StormLimit:   o.Storm.String(),
+		LoopProtect:  o.LoopProtect,
 	}
 }
 

@@ -108,6 +108,7 @@ func optionsDiff(have, want vswitch.Options) []string {
 	d.add("hairpin", have.Hairpin, want.Hairpin)
 	d.add("isolated", have.Isolated, want.Isolated)
 	d.add("sticky", have.Sticky, want.Sticky)
+	d.add("loop-protect", have.LoopProtect, want.LoopProtect)
 	d.add("max-macs", have.MaxMACs, want.MaxMACs)
 	d.add("pass-reserved", passReserved(have.PassReserved), passReserved(want.PassReserved))
 	d.add("storm-limit", have.Storm, want.Storm)

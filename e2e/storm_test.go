@@ -176,6 +176,7 @@ func TestStormOverAWire(t *testing.T) {
 			s.isOver(append(caughtPorts, "w0", "w1")...)
 		})
 	}
+	h.Run("ip", "link", "del", "w0")
 	h.Eventually(0, func() error {
 		if noticed() == nil {
 			return fmt.Errorf("the loop is gone, and still said to be there")
@@ -185,6 +186,20 @@ func TestStormOverAWire(t *testing.T) {
 	if log := h.Log(); !strings.Contains(log, "there is a loop") || !strings.Contains(log, "the loop is gone") {
 		t.Errorf("the log does not tell of the loop:\n%s", log)
 	}
+
+	h.Run("ip", "link", "add", "w0", "type", "veth", "peer", "name", "w1")
+	h.AwaitState("w0", "up")
+	h.AwaitState("w1", "up")
+	h.Case("with loop protection", func(*testing.T) {
+		stop := s.keepIgniting()
+		h.onClose(stop)
+		s.rages("w0")
+		h.VS("port", "set", "w1", "--loop-protect")
+		h.AwaitState("w1", "lost")
+		stop()
+		s.isOver(caughtPorts...)
+		h.AwaitState("w0", "up")
+	})
 }
 
 // caughtPorts are those in the loop's VLAN that are not part of it.

@@ -26,6 +26,7 @@ const (
 	NoDestination   // no egress port was left to name
 	PatchLoop       // too many crossings of patches
 	Storm           // more to many ports than the port's limit lets in
+	LoopProbe       // the switch's own, come back to it
 	RxFull          // the kernel dropped it because we did not read in time
 
 	NotMember        // the egress port does not carry the VLAN
@@ -61,6 +62,7 @@ var reasonNames = [NumReasons]string{
 	NoDestination:    "no-destination",
 	PatchLoop:        "patch-loop",
 	Storm:            "storm",
+	LoopProbe:        "loop-probe",
 	RxFull:           "rx-full",
 	NotMember:        "not-member",
 	InnerTagOnAccess: "inner-tag-on-access",

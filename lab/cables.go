@@ -126,7 +126,7 @@ func (e *Endpoint) settings(link *Link) config.PortSettings {
 
 // optionKeys are those of a port beside its VLANs.
 var optionKeys = []string{
-	"priority_tags", "no_flood", "no_mcast_flood", "no_bcast_flood", "no_learn", "hairpin", "isolated", "sticky", "max_macs", "pass_reserved", "storm_limit",
+	"priority_tags", "no_flood", "no_mcast_flood", "no_bcast_flood", "no_learn", "hairpin", "isolated", "sticky", "max_macs", "pass_reserved", "storm_limit", "loop_protect",
 }
 
 // modeKeys are those of a VLAN mode, which go together.

@@ -242,7 +242,7 @@ func (e *End) words(o EndOverview, withVLAN bool) (all []string) {
 	for _, f := range []struct {
 		key string
 		to  *bool
-	}{{"no_flood", s.NoFlood}, {"no_mcast_flood", s.NoMcastFlood}, {"no_bcast_flood", s.NoBcastFlood}, {"no_learn", s.NoLearn}, {"hairpin", s.Hairpin}, {"isolated", s.Isolated}, {"sticky", s.Sticky}} {
+	}{{"no_flood", s.NoFlood}, {"no_mcast_flood", s.NoMcastFlood}, {"no_bcast_flood", s.NoBcastFlood}, {"no_learn", s.NoLearn}, {"hairpin", s.Hairpin}, {"isolated", s.Isolated}, {"sticky", s.Sticky}, {"loop_protect", s.LoopProtect}} {
 		if e.Kind == Switch && f.to != nil && *f.to {
 			all = append(all, f.key+": true")
 		}

@@ -217,7 +217,7 @@ func (e *End) leaving() *api.ImpairmentSpec {
 
 // withDefaults says all options, so that they also take back.
 func withDefaults(o *api.OptionsSpec) *api.OptionsSpec {
-	for _, f := range []**bool{&o.NoFlood, &o.NoMcastFlood, &o.NoBcastFlood, &o.NoLearn, &o.Hairpin, &o.Isolated, &o.Sticky} {
+	for _, f := range []**bool{&o.NoFlood, &o.NoMcastFlood, &o.NoBcastFlood, &o.NoLearn, &o.Hairpin, &o.Isolated, &o.Sticky, &o.LoopProtect} {
 		if *f == nil {
 			*f = new(bool)
 		}

@@ -50,6 +50,7 @@ type Options struct {
 	MaxMACs      int                // dynamic entries at the most; 0: no limit of its own
 	PassReserved *frame.ReservedSet // nil: the switch's
 	Storm        storm.Limits       // on what comes in for many ports
+	LoopProtect  bool               // bar the port while there is a loop by it
 }
 
 // check says what is wrong with the values of options.

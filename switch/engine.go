@@ -3,6 +3,7 @@ package vswitch
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"maps"
 	"math"
@@ -69,18 +70,20 @@ type Engine struct {
 	boosts   map[*Port]*boost // guarded by change
 	heat     chan struct{}    // holds one when a worker has found a port worth a boost
 
+	alarm    chan struct{} // holds one when the guard has something to look at
 	news     chan struct{} // holds one when the supervisor has something to look at
 	searches chan struct{} // holds one for each search under way
 	closing  context.Context
 	end      context.CancelFunc // of closing
-	stop     context.CancelFunc // of supervisor and housekeeper
-	running  sync.WaitGroup     // workers, supervisor and its searches, housekeeper
+	stop     context.CancelFunc // of supervisor, housekeeper and guard
+	running  sync.WaitGroup     // workers, supervisor and its searches, housekeeper, guard
 }
 
 // Switch is one switch of an Engine.
 type Switch struct {
 	name     string
 	table    *fdb.Table
+	token    [8]byte // of its probes
 	snapshot atomic.Pointer[snapshot]
 
 	// Guarded by Engine.mu.
@@ -106,6 +109,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 		switches: make(map[string]*Switch),
 		profiles: make(map[string]Profile),
 		watched:  make(map[port.Key]map[*Port]bool),
+		alarm:    make(chan struct{}, 1),
 		news:     make(chan struct{}, 1),
 		searches: make(chan struct{}, searchers),
 		rings:    max(cmp.Or(cfg.Rings, DefaultRings), 0),
@@ -138,6 +142,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 	e.running.Go(func() { e.supervise(ctx) })
 	e.running.Go(func() { e.keepHouse(ctx) })
 	e.running.Go(func() { e.tendBoosts(ctx) })
+	e.running.Go(func() { e.guard(ctx) })
 	return e, nil
 }
 
@@ -328,6 +333,7 @@ func (e *Engine) AddSwitch(ctx context.Context, name string, s Settings) error {
 		ports:    make(map[string]*Port),
 		loops:    make(map[[2]string]*standing),
 	}
+	rand.Read(sw.token[:])
 	sw.snapshot.Store(&snapshot{table: sw.table, dropBPDU: s.DropBPDU})
 	e.mu.Lock()
 	e.switches[name] = sw

@@ -34,6 +34,14 @@ type EstatePort struct {
 	ID     port.Identity
 	Handed port.Handed
 	IfName string // that the far end is to have when it is made anew
+	Bar    *EstateBar
+}
+
+// EstateBar is why a port is barred, and for how long still.
+type EstateBar struct {
+	Reason      string
+	VLAN        vlan.ID
+	Left, Delay time.Duration
 }
 
 // Rest is what an engine hands over once it has stopped.
@@ -82,13 +90,24 @@ func (e *Engine) BeginHandover(ctx context.Context) (Estate, error) {
 			return Estate{}, errorf(Failed, "port %s cannot be handed over: %v", p.name(), err)
 		}
 		h.ports = append(h.ports, p)
-		est.Ports = append(est.Ports, EstatePort{port.Identity{Switch: p.sw.name, Port: p.cfg.Name}, handed, p.ifName})
+		est.Ports = append(est.Ports, EstatePort{port.Identity{Switch: p.sw.name, Port: p.cfg.Name}, handed, p.ifName, p.bar.estate()})
 	}
 	for _, sw := range e.all() {
 		est.Stations[sw.name] = e.stationsOf(sw)
 	}
 	e.leaving = h
 	return est, nil
+}
+
+func (b *bar) estate() *EstateBar {
+	if !b.on() {
+		return nil
+	}
+	return &EstateBar{b.reason, b.vlan, max(time.Until(b.until), 0), b.delay}
+}
+
+func (b *EstateBar) bar() bar {
+	return bar{reason: b.Reason, vlan: b.VLAN, until: time.Now().Add(b.Left), delay: b.Delay}
 }
 
 func (e *Engine) stationsOf(sw *Switch) (s Stations) {
@@ -212,11 +231,19 @@ func (e *Engine) Complete(est Estate) error {
 // Remember gives the engine, whose ports stand, what another one has learned of those
 // that hang on something.
 func (e *Engine) Remember(est Estate) {
+	e.change.Lock()
+	defer e.change.Unlock()
 	for _, p := range est.Ports {
 		if stands, err := e.findPort(p.ID.Switch, p.ID.Port); err == nil {
 			e.mu.Lock()
 			stands.ifName = p.IfName
+			if p.Bar != nil {
+				stands.bar = p.Bar.bar()
+			}
 			e.mu.Unlock()
+			if p.Bar != nil {
+				e.update(stands, stands.status)
+			}
 		}
 	}
 	for name, s := range est.Stations {

@@ -46,6 +46,8 @@ func (a *admitted) admit(sn *snapshot, in *view, f *frame.Frame) (r frame.Reason
 		a.to = fdb.StationOf(a.vid, dst)
 	case dst.IsBroadcast():
 		a.kind = floodBroadcast
+	case dst == probeGroup && in.recognise(f, a.vid):
+		return frame.LoopProbe
 	default:
 		if a.kind, r = sn.multicast(in, dst); r != frame.Pass {
 			return r
@@ -63,6 +65,9 @@ func (a *admitted) classify(in *view, f *frame.Frame) (r frame.Reason) {
 		return r
 	}
 	if !in.up {
+		if in.listen(&in.policy, f) {
+			return frame.LoopProbe
+		}
 		return frame.PortDown
 	}
 	if f.Hops() > maxHops {

@@ -12,13 +12,14 @@ import (
 
 // A loop of cables has frames come back by other ports than they left by, and with
 // them the addresses of stations: these move back and forth, without end. A station
-// that was carried to another port moves once.
+// that was carried to another port moves once. The guard makes sure by probes.
 
 // Loop is one that a switch has noticed.
 type Loop struct {
-	Ports [2]string // between which a station moves back and forth, sorted
-	VLAN  vlan.ID   // in which one does
-	Since time.Time
+	Ports  [2]string // between which it is, sorted; twice the same where frames come back by the port that they left by
+	VLAN   vlan.ID
+	Since  time.Time
+	Probed bool // a probe came back: else only a station moves back and forth
 }
 
 const (
@@ -84,7 +85,15 @@ func (w *loopWatch) take(now time.Time) (found map[loopPorts]vlan.ID, over bool)
 // standing is a loop that was noticed.
 type standing struct {
 	Loop
-	seen time.Time // last
+	seen   time.Time // last
+	probed time.Time // last, by the guard
+}
+
+func pairOf(a, b string) [2]string { return [2]string{min(a, b), max(a, b)} }
+
+// tellLoop tells of a loop that began or ended.
+func (e *Engine) tellLoop(kind EventKind, sw *Switch, l Loop) {
+	e.events.send(Event{Kind: kind, Switch: sw.name, Port: l.Ports[0], From: l.Ports[1], VLAN: l.VLAN})
 }
 
 // watchLoops draws the conclusions from what moved.
@@ -101,10 +110,10 @@ func (e *Engine) watchLoops(sw *Switch, now time.Time) {
 		if a == "" || b == "" {
 			continue // deleted meanwhile
 		}
-		pair := [2]string{min(a, b), max(a, b)}
+		pair := pairOf(a, b)
 		l := sw.loops[pair]
 		if l == nil {
-			l = &standing{Loop: Loop{pair, id, now}}
+			l = &standing{Loop: Loop{Ports: pair, VLAN: id, Since: now}}
 			sw.loops[pair] = l
 			began = append(began, l.Loop)
 		}
@@ -119,11 +128,12 @@ func (e *Engine) watchLoops(sw *Switch, now time.Time) {
 	e.mu.Unlock()
 	for _, l := range began {
 		e.log.Warn("there is a loop, or two stations have one address: they move back and forth between two ports", "switch", sw.name, "ports", l.Ports, "vlan", l.VLAN)
-		e.events.send(Event{Kind: LoopBegan, Switch: sw.name, Port: l.Ports[0], From: l.Ports[1], VLAN: l.VLAN})
+		e.tellLoop(LoopBegan, sw, l)
+		e.raiseAlarm()
 	}
 	for _, l := range ended {
 		e.log.Info("the loop is gone", "switch", sw.name, "ports", l.Ports)
-		e.events.send(Event{Kind: LoopEnded, Switch: sw.name, Port: l.Ports[0], From: l.Ports[1], VLAN: l.VLAN})
+		e.tellLoop(LoopEnded, sw, l)
 	}
 }
 

@@ -19,6 +19,7 @@ type memory struct {
 
 	mu      sync.Mutex
 	pairs   map[string]*porttest.Pair // by SWITCH/PORT
+	dark    map[string]bool           // those whose carrier was taken, likewise
 	refuse  error                     // what Open says
 	status  port.Status               // of every attachment
 	mtu     int
@@ -29,6 +30,7 @@ func newMemory() *memory {
 	return &memory{
 		events:  make(chan port.Event),
 		pairs:   make(map[string]*porttest.Pair),
+		dark:    make(map[string]bool),
 		status:  port.Status{Carrier: true},
 		mtu:     1500,
 		tagRoom: 4,
@@ -91,8 +93,14 @@ type inMemory struct {
 	pair *porttest.Pair
 }
 
-func (a *inMemory) Device() port.Device   { return a.pair.Device() }
-func (a *inMemory) SetCarrier(bool) error { return nil }
+func (a *inMemory) Device() port.Device { return a.pair.Device() }
+
+func (a *inMemory) SetCarrier(up bool) error {
+	a.host.mu.Lock()
+	defer a.host.mu.Unlock()
+	a.host.dark[a.name] = !up
+	return nil
+}
 
 func (a *inMemory) Hand() (port.Handed, error) { return port.Handed{}, port.ErrGone }
 func (a *inMemory) Receive(int) error          { return port.ErrGone }

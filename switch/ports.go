@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/vswitch/vswitch/fdb"
 	"github.com/vswitch/vswitch/frame"
@@ -43,6 +44,9 @@ type Port struct {
 	unfit     bool       // what it is attached to cannot be boosted
 	sought    bool       // a search for its place is under way: see seek
 	seekAgain bool       // and something has happened since it began
+	bar       bar        // after a loop
+	probed    time.Time  // last, because of Options.LoopProtect
+	turn      vlan.ID    // the last of a trunk's VLANs that was probed
 	rxFull    uint64     // frames that the kernel dropped, so far
 	earlier   Counters   // of the engine whose place this one has taken
 	ifName    string     // of the far end when it was first made
@@ -165,7 +169,7 @@ func (e *Engine) attach(all ...*hold) {
 	status := make(map[*hold]port.Status)
 	tasks := make(map[*worker][]*hold)
 	for _, h := range all {
-		if h.err == nil && h.p.cfg.Down {
+		if h.err == nil && (h.p.cfg.Down || h.p.bar.shut()) {
 			h.err = translate(h.a.SetCarrier(false))
 		}
 		if h.err == nil {
@@ -206,6 +210,10 @@ func (p *Port) settle() {
 		p.state, p.reason = Down, ""
 	case p.peer != nil && p.peer.cfg.Down:
 		p.state, p.reason = Lost, fmt.Sprintf("no carrier: the far end %s/%s is down", p.peer.sw.name, p.peer.cfg.Name)
+	case p.peer != nil && p.peer.bar.on():
+		p.state, p.reason = Lost, fmt.Sprintf("no carrier: the far end %s/%s is barred after a loop", p.peer.sw.name, p.peer.cfg.Name)
+	case p.bar.on() && !p.detached() && !p.status.Gone:
+		p.state, p.reason = Lost, p.bar.reason
 	case p.peer != nil:
 		p.state, p.reason = Up, ""
 	case p.attached == nil || p.status.Gone || !p.status.Carrier:
@@ -254,6 +262,9 @@ func (p *Port) detached() bool { return p.attached == nil && p.peer == nil }
 // publish puts the port's present configuration into the snapshot.
 func (e *Engine) publish(p *Port) {
 	p.sw.snapshot.Store(p.sw.snapshot.Load().with(p.view(e, p.sw)))
+	if p.cfg.Options.LoopProtect || p.bar.on() {
+		e.raiseAlarm()
+	}
 }
 
 // view makes what the workers see of the port.
@@ -326,7 +337,8 @@ func (e *Engine) SetPort(ctx context.Context, swName, name string, raise bool, c
 		}
 	}
 	status := p.status
-	if next.Down != p.cfg.Down && p.attached != nil {
+	lift := p.bar.on() && (raise || next.Down)
+	if (next.Down != p.cfg.Down || lift) && p.attached != nil {
 		if err := p.attached.SetCarrier(!next.Down); err != nil {
 			return PortInfo{}, translate(err)
 		}
@@ -335,6 +347,9 @@ func (e *Engine) SetPort(ctx context.Context, swName, name string, raise bool, c
 	old := p.cfg
 	e.mu.Lock()
 	p.cfg = next
+	if lift {
+		p.bar = bar{}
+	}
 	p.lines = e.linesOf(p, p.lines)
 	e.mu.Unlock()
 	if was := limits(&old); was != limits(&next) {

@@ -95,6 +95,7 @@ func (e *Engine) applyProfile(profile *Profile) {
 	for sw, next := range snapshots {
 		sw.snapshot.Store(next)
 	}
+	e.raiseAlarm() // loop protection may be among what has changed
 	for _, p := range ports {
 		old := was[p]
 		if limits(&old) != limits(&p.cfg) {

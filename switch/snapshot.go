@@ -20,6 +20,8 @@ type core struct {
 	lanes []*lane     // one a worker
 	gone  atomic.Bool // a worker found the device gone, and nobody has looked yet
 	hot   atomic.Bool // a worker found the device worth a boost
+
+	returned atomic.Uint64 // nonce of a probe that came in and that nobody has looked at; 0: none
 }
 
 // lane is one worker's share of a port: its counters and the copies that wait

@@ -246,6 +246,33 @@ func (w *worker) release(d port.Device) {
 	}
 }
 
+// atRest calls fn on the worker at the end of its round, when it has no frame in its
+// hands, and waits for it. As for do.
+func (w *worker) atRest(fn func()) {
+	done := make(chan struct{})
+	w.do(func() {
+		w.pause = func() {
+			w.pause = nil
+			fn()
+			close(done)
+		}
+	})
+	<-done
+}
+
+// yield makes the worker, at rest, forget a device that another is to receive from,
+// and returns what that one polls beside it.
+func (w *worker) yield(d port.Device) (also int) {
+	for slot, s := range w.sources {
+		if s.device == d && s.core != nil {
+			also = s.also
+			w.unpoll(&s)
+			w.sources[slot] = source{}
+		}
+	}
+	return also
+}
+
 // unpoll stops polling a source's descriptors.
 func (w *worker) unpoll(s *source) {
 	w.poll.remove(s.device.FD())

@@ -311,6 +311,7 @@ func (o *optionFlags) register(flags *pflag.FlagSet) {
 		{"hairpin", "send known unicast back where it came from"},
 		{"isolated", "nothing to other isolated ports"},
 		{"sticky", "what is learned here does not move away"},
+		{"loop-protect", "take the port out while frames come back by it, and try again later"},
 	} {
 		o.switches[f.name] = flags.Bool(f.name, false, f.help)
 	}
@@ -335,6 +336,7 @@ func (o *optionFlags) spec(flags *pflag.FlagSet) *api.OptionsSpec {
 		Hairpin:      said("hairpin"),
 		Isolated:     said("isolated"),
 		Sticky:       said("sticky"),
+		LoopProtect:  said("loop-protect"),
 	}
 	if flags.Changed("max-macs") {
 		spec.MaxMACs = &o.maxMACs
@@ -366,6 +368,7 @@ func optionWords(o api.Options) string {
 		{o.Hairpin, "hairpin"},
 		{o.Isolated, "isolated"},
 		{o.Sticky, "sticky"},
+		{o.LoopProtect, "loop-protect"},
 		{o.MaxMACs != 0, "max-macs " + strconv.Itoa(o.MaxMACs)},
 		{o.StormLimit != "", "storm-limit " + o.StormLimit},
 		{o.PassReserved != api.PassAsSwitch, "pass-reserved " + o.PassReserved},

@@ -45,6 +45,18 @@ const (
 	vlans    = 3
 )
 
+// loopWords says where a loop is, since when, and by what it shows.
+func loopWords(l *api.Loop) string {
+	where, sign := "between "+l.Ports[0]+" and "+l.Ports[1], "a station moves back and forth"
+	switch {
+	case l.Ports[0] == l.Ports[1]:
+		where, sign = "at "+l.Ports[0], "what leaves there comes back"
+	case l.Probed:
+		sign = "what leaves by one comes back by the other"
+	}
+	return fmt.Sprintf("%s in VLAN %d since %s: %s", where, l.VLAN, l.Since.Local().Format(time.TimeOnly), sign)
+}
+
 // writeTree writes a switch and a line for each of its ports; of a lost one, a
 // second that says why.
 func writeTree(w io.Writer, sw api.SwitchOverview) error {
@@ -53,7 +65,7 @@ func writeTree(w io.Writer, sw api.SwitchOverview) error {
 		return nil
 	}
 	for _, l := range sw.Loops {
-		fmt.Fprintf(w, "│   LOOP between %s and %s in VLAN %d since %s: a station moves back and forth\n", l.Ports[0], l.Ports[1], l.VLAN, l.Since.Local().Format(time.TimeOnly))
+		fmt.Fprintf(w, "│   LOOP %s\n", loopWords(&l))
 	}
 	rows := [][]string{{"PORT", "STATE", "ATTACHED", "VLAN", "RX", "TX", "DROPS", "MACS"}}
 	for i := range sw.Ports {
