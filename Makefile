@@ -104,6 +104,7 @@ install: ## install below $(DESTDIR)$(PREFIX): programs, completion, manual, sys
 	install -D -m 644 lab/lab.schema.json '$(SCHEMAS)/lab.schema.json'
 	install -D -m 644 config/config.schema.json '$(SCHEMAS)/config.schema.json'
 	sed 's|@sbindir@|$(sbindir)|' scripts/vswitchd.service >'$(UNIT)'
+	install -D -m 644 scripts/vswitchd.socket '$(dir $(UNIT))vswitchd.socket'
 
 packages: build ## build a deb and an rpm into bin/
 	rm -rf bin/root
@@ -120,7 +121,7 @@ PKG_VERSION ?= $(shell echo '$(VERSION)' | sed 's/^v//; t; s/^/0.0.0+git/')
 
 uninstall: ## remove what make install has installed
 	rm -f '$(DESTDIR)$(bindir)/vsctl' '$(DESTDIR)$(sbindir)/vswitchd'
-	rm -f '$(BASH_COMPLETION)' '$(ZSH_COMPLETION)' '$(FISH_COMPLETION)' '$(UNIT)'
+	rm -f '$(BASH_COMPLETION)' '$(ZSH_COMPLETION)' '$(FISH_COMPLETION)' '$(UNIT)' '$(dir $(UNIT))vswitchd.socket'
 	rm -f '$(SCHEMAS)/lab.schema.json' '$(SCHEMAS)/config.schema.json'
 	rm -f '$(MANDIR)'/vsctl*.8 '$(MANDIR)/vswitchd.8'
 

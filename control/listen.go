@@ -63,10 +63,7 @@ func Listen(path, group string) (*Listener, error) {
 	l.SetUnlinkOnClose(false)
 	// Whoever may connect before this is done is whom the umask of the
 	// daemon lets in: nobody but root, usually.
-	err = os.Chown(path, -1, gid)
-	if err == nil {
-		err = os.Chmod(path, 0o660)
-	}
+	err = letIn(path, gid)
 	var socket os.FileInfo
 	if err == nil {
 		socket, err = os.Lstat(path)
@@ -74,10 +71,62 @@ func Listen(path, group string) (*Listener, error) {
 	if err != nil {
 		l.Close()
 		os.Remove(path)
-		return nil, fmt.Errorf("set who may use the control socket: %w", err)
+		return nil, err
 	}
 	made = true
 	return &Listener{UnixListener: l, path: path, socket: socket, folder: dir}, nil
+}
+
+// letIn has root and a group use the socket at path.
+func letIn(path string, gid int) error {
+	err := os.Chown(path, -1, gid)
+	if err == nil {
+		err = os.Chmod(path, 0o660)
+	}
+	if err != nil {
+		return fmt.Errorf("set who may use the control socket: %w", err)
+	}
+	return nil
+}
+
+// Activated makes the control socket at path of a descriptor that a service manager
+// handed over, which listens there already (sd_listen_fds(3)), for the group as
+// [Listen] does. The socket stays the manager's: it outlives the listener. The
+// descriptor is not used any more.
+func Activated(fd int, path, group string) (*Listener, error) {
+	gid, err := groupID(group)
+	if err == nil {
+		err = listensAt(fd, path)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	l, err := Adopt(fd, path)
+	if err != nil {
+		return nil, err
+	}
+	l.Leave()
+	if err := letIn(path, gid); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// listensAt returns an error for a descriptor that is no stream socket which listens
+// at path.
+func listensAt(fd int, path string) error {
+	kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	listens, err2 := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+	at, err3 := unix.Getsockname(fd)
+	file, isUnix := at.(*unix.SockaddrUnix)
+	switch err := errors.Join(err, err2, err3); {
+	case err != nil || !isUnix || kind != unix.SOCK_STREAM || listens == 0:
+		return fmt.Errorf("what the service manager handed over is no Unix socket that listens for streams: write ListenStream=%s into its .socket unit", path)
+	case file.Name != path:
+		return fmt.Errorf("the service manager listens at %s, and not at %s: write the same behind ListenStream= and --socket", file.Name, path)
+	}
+	return nil
 }
 
 // Adopt makes the control socket at path that of this process, which has got its

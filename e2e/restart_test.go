@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -222,4 +223,78 @@ func TestRestart(t *testing.T) {
 	m.forget()
 	h.Env = nil
 	h.Start()
+}
+
+// TestSocketActivation has a service manager listen at the socket: who asks before the
+// daemon runs, or between two that run, waits, and the socket stays, whichever daemon
+// ends.
+func TestSocketActivation(t *testing.T) {
+	h := NewHost(t, NoDaemon)
+	m := newManager(h)
+	if err := os.MkdirAll(filepath.Dir(h.Socket), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: h.Socket, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() // and removes it
+	file, err := l.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.kept["vswitchd.socket"] = file
+	asked := func() *Process {
+		p := h.launch("", vsctlPath(t), "--socket", h.Socket, "version")
+		ready := []unix.PollFd{{Fd: int32(file.Fd()), Events: unix.POLLIN}}
+		if n, err := unix.Poll(ready, int(Patience.Milliseconds())); n != 1 {
+			t.Fatalf("nobody has asked: %v", err)
+		}
+		return p
+	}
+	answered := func(p *Process) {
+		t.Helper()
+		if r := p.Wait(t, Patience); r.Code != 0 {
+			t.Errorf("exit %d: %s", r.Code, r.Output())
+		}
+	}
+	p := asked()
+	m.start(&h.Daemon, "--keep-ports")
+	answered(p)
+	if st, err := os.Stat(h.Socket); err != nil || st.Mode().Perm() != 0o660 {
+		t.Errorf("the socket is %v, %v", st, err)
+	}
+	h.VS("port", "add", "kept", "--tap")
+	h.EndAndLeave()
+	p = asked()
+	m.start(&h.Daemon, "--keep-ports")
+	answered(p)
+	h.AwaitState("kept", "up")
+	h.TakeOver("--keep-ports")
+	h.EndAndLeave()
+	p = asked()
+	m.start(&h.Daemon)
+	answered(p)
+
+	// Others who listen there are refused, and the daemon whose socket is elsewhere.
+	other := h.Second("other")
+	other.Socket = h.Socket
+	if r := other.Launch().Wait(t, Patience); r.Code == 0 || !strings.Contains(r.Output(), "another daemon answers at") {
+		t.Errorf("another daemon at the socket: exit %d: %s", r.Code, r.Output())
+	}
+	none, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer none.Close()
+	elsewhere := h.Second("elsewhere")
+	elsewhere.held, elsewhere.names = []*os.File{file}, []string{"vswitchd.socket"}
+	if r := elsewhere.Launch().Wait(t, Patience); r.Code == 0 || !strings.Contains(r.Output(), "the service manager listens at "+h.Socket) {
+		t.Errorf("a daemon whose socket is elsewhere: exit %d: %s", r.Code, r.Output())
+	}
+	elsewhere.held = []*os.File{none}
+	if r := elsewhere.Launch().Wait(t, Patience); r.Code == 0 || !strings.Contains(r.Output(), "is no Unix socket that listens for streams") {
+		t.Errorf("a daemon with a socket of another kind: exit %d: %s", r.Code, r.Output())
+	}
+	h.VS("shutdown", "--remove")
 }

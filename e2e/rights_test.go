@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -161,23 +162,31 @@ func TestDaemonWithMountsOfItsOwn(t *testing.T) {
 	}
 }
 
-// TestUnitIsConfined has systemd judge the unit, from 0, of what may do nothing, to 10.
+// TestUnitIsConfined has systemd read the units, and judge the service, from 0, of what
+// may do nothing, to 10.
 func TestUnitIsConfined(t *testing.T) {
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
 		t.Skip("there is no systemd-analyze on this machine, which judges units")
 	}
 	h := NewHost(t, NoDaemon)
-	unit, err := os.ReadFile("../scripts/vswitchd.service")
-	if err != nil {
-		t.Fatal(err)
+	var files []string
+	for _, name := range []string{"vswitchd.socket", "vswitchd.service"} {
+		unit, err := os.ReadFile("../scripts/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unit = bytes.ReplaceAll(unit, []byte("@sbindir@"), []byte(filepath.Dir(vswitchdPath(t, true))))
+		if err := os.WriteFile(h.Path(name), unit, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, h.Path(name))
 	}
-	file := h.Path("vswitchd.service")
-	if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(unit), "@sbindir@", "/usr/sbin")), 0o644); err != nil {
-		t.Fatal(err)
+	if r := h.Try(append([]string{analyze, "verify", "--man=no"}, files...)...); r.Code != 0 || r.Output() != "" {
+		t.Errorf("exit %d: %s", r.Code, r.Output())
 	}
 	const most = "40" // of its tenths
-	if r := h.Try(analyze, "security", "--offline=true", "--no-pager", "--threshold="+most, file); r.Code != 0 {
+	if r := h.Try(analyze, "security", "--offline=true", "--no-pager", "--threshold="+most, h.Path("vswitchd.service")); r.Code != 0 {
 		t.Errorf("exit %d: %s", r.Code, tail(r.Output(), 400))
 	}
 }

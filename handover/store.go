@@ -47,8 +47,9 @@ func DepositText(name string, text []byte) error {
 	return Deposit(name, fd)
 }
 
-// Deposited returns the descriptors that were kept for this process, by name, which
-// are the caller's. They are told once.
+// Deposited returns the descriptors that were kept for this process, and those of
+// sockets that the service manager listens at for it, by name, which are the
+// caller's. They are told once.
 func Deposited() map[string]int {
 	pid, err := strconv.Atoi(os.Getenv("LISTEN_PID"))
 	n, err2 := strconv.Atoi(os.Getenv("LISTEN_FDS"))

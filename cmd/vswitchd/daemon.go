@@ -19,6 +19,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"github.com/vswitch/vswitch/control"
+	"github.com/vswitch/vswitch/handover"
 	"github.com/vswitch/vswitch/port"
 	"github.com/vswitch/vswitch/store"
 
@@ -56,7 +57,8 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 		}
 		log.Info("no vswitchd runs to take over from: starting as ever", "socket", o.socket)
 	}
-	listener, err := control.Listen(o.socket, cmp.Or(o.socketGroup, o.adminGroup))
+	given := handover.Deposited()
+	listener, activated, err := listen(given, o)
 	if err != nil {
 		return orRights(err)
 	}
@@ -68,7 +70,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	if o.removePorts {
 		return errors.Join(removeLeft(ctx, host, log), listener.Close())
 	}
-	left := findDeposit(log)
+	left := findDeposit(given, log)
 	engine, err := newEngine(host, o, left.uptime(), log)
 	if err != nil {
 		return errors.Join(err, listener.Close())
@@ -84,7 +86,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	if err != nil {
 		return errors.Join(err, engine.Leave(), listener.Close(), closeStore(kept))
 	}
-	d.listener = listener
+	d.listener, d.activated = listener, activated
 	if err := restore(ctx, d.server, o); err != nil && ctx.Err() == nil { // who ends it meanwhile has it end as always
 		return errors.Join(err, engine.Leave(), listener.Close(), closeStore(kept))
 	}
@@ -95,6 +97,27 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 		}
 	}
 	return d.serve(ctx)
+}
+
+// listen makes the control socket, or takes that at which the service manager listens,
+// if there is one among the descriptors that the daemon was given.
+func listen(given map[string]int, o options) (l *control.Listener, activated bool, err error) {
+	group := cmp.Or(o.socketGroup, o.adminGroup)
+	var sockets []int
+	for name, fd := range given {
+		if !isDeposit(name) {
+			sockets = append(sockets, fd)
+		}
+	}
+	switch len(sockets) {
+	case 0:
+		l, err = control.Listen(o.socket, group)
+		return l, false, err
+	case 1:
+		l, err = control.Activated(sockets[0], o.socket, group)
+		return l, true, err
+	}
+	return nil, false, fmt.Errorf("the service manager listens at %d sockets for vswitchd, which has one: leave one ListenStream= in its .socket unit", len(sockets))
 }
 
 // serveAfter runs the switch in the place of another daemon.
@@ -119,6 +142,10 @@ func serveAfter(ctx context.Context, from *predecessor, o options, log *slog.Log
 	}
 	if err == nil {
 		d.listener, err = control.Adopt(from.socket, o.socket)
+	}
+	if err == nil && from.will.Activated {
+		d.activated = true
+		d.listener.Leave()
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("take over from the vswitchd at %s: %w", o.socket, err), engine.Leave(), closeStore(d.kept))
@@ -151,6 +178,8 @@ type running struct {
 	kept     *store.Store // nil: none
 	options  options
 	log      *slog.Logger
+
+	activated bool // the socket is the service manager's
 
 	asked chan bool     // somebody asks for the end; with the removal of all devices
 	gone  chan struct{} // closed when another daemon has taken over

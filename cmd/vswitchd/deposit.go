@@ -26,6 +26,9 @@ const (
 	depositPort  = "vswitchd-port-" // and the port's place in the estate
 )
 
+// isDeposit tells what we have left from sockets that the service manager listens at.
+func isDeposit(name string) bool { return strings.HasPrefix(name, "vswitchd-") }
+
 // deposit is what is kept.
 type deposit struct {
 	Version string
@@ -75,12 +78,12 @@ func keepDeposit(dep deposit) error {
 	return handover.Barrier(barrierTime)
 }
 
-// findDeposit returns what was kept for this daemon; nil: nothing, or nothing whole.
-func findDeposit(log *slog.Logger) *deposit {
-	kept := handover.Deposited()
+// findDeposit returns what was kept for this daemon among the descriptors that it was
+// given; nil: nothing, or nothing whole.
+func findDeposit(kept map[string]int, log *slog.Logger) *deposit {
 	defer func() { // so that the next end keeps the next ones
 		for name := range kept {
-			if strings.HasPrefix(name, "vswitchd-") {
+			if isDeposit(name) {
 				_ = handover.Withdraw(name) // nobody may keep anything any more
 			}
 		}

@@ -41,9 +41,10 @@ import (
 
 // testament is the first message.
 type testament struct {
-	Version  string // of the program that hands over
-	Document json.RawMessage
-	Estate   vswitch.Estate
+	Version   string // of the program that hands over
+	Document  json.RawMessage
+	Estate    vswitch.Estate
+	Activated bool // the socket is the service manager's
 }
 
 // The words between the two.
@@ -78,7 +79,7 @@ func (d *running) handOver(by *net.UnixConn, document []byte) (err error) {
 		}
 		d.engine.Abort()
 	}()
-	text, err := json.Marshal(testament{version, document, est})
+	text, err := json.Marshal(testament{version, document, est, d.activated})
 	if err != nil {
 		return err
 	}
