@@ -48,8 +48,21 @@ func (h *Host) Guest(name string, nics ...NIC) *Guest {
 // BootGuest boots a machine and does not wait; [Guest.AwaitUp] does.
 func (h *Host) BootGuest(name string, nics ...NIC) *Guest {
 	h.t.Helper()
+	return h.bootGuest(&plainImage, name, nics...)
+}
+
+// SwitchGuest boots a machine that has vswitchd and vsctl, and waits until it is up.
+func (h *Host) SwitchGuest(name string) *Guest {
+	h.t.Helper()
+	g := h.bootGuest(&switchImage, name)
+	g.AwaitUp()
+	return g
+}
+
+func (h *Host) bootGuest(of *image, name string, nics ...NIC) *Guest {
+	h.t.Helper()
 	Need(h.t, "qemu-system-x86_64", "busybox")
-	kernel, initrd := guestImage(h.t)
+	kernel, initrd := of.build(h.t)
 	g := &Guest{h: h, name: name, waiting: map[int]chan Result{0: make(chan Result, 1)}}
 	socket := h.Path(name + ".agent")
 	l, err := net.Listen("unix", socket)
@@ -57,7 +70,7 @@ func (h *Host) BootGuest(name string, nics ...NIC) *Guest {
 		h.t.Fatal(err)
 	}
 	argv := []string{
-		"qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-cpu", "max", "-smp", "1", "-m", "192",
+		"qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-cpu", "max", "-smp", "1", "-m", "256",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-kernel", kernel, "-initrd", initrd,
 		"-append", "console=ttyS0 quiet panic=-1 nokaslr mitigations=off random.trust_cpu=on tsc=reliable",

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -15,22 +16,32 @@ import (
 // built in; their dependencies are found.
 var guestModules = []string{"virtio_pci", "virtio_net", "virtio_console", "8021q", "vxlan"}
 
-var image struct {
+// switchModules are what a switch in a guest needs beside them.
+var switchModules = []string{"tun", "veth", "sch_ingress", "cls_bpf"}
+
+// image is a kernel and an initial RAM disk, which is built once per run.
+type image struct {
 	once           sync.Once
 	kernel, initrd string
 	err            error
 }
 
-// guestImage returns a kernel and an initial RAM disk, which is built once per
-// run.
-func guestImage(t testing.TB) (kernel, initrd string) {
+// plainImage is that of a station, switchImage that of a switch.
+var plainImage, switchImage image
+
+func (i *image) build(t testing.TB) (kernel, initrd string) {
 	t.Helper()
-	agent := agentPath(t)
-	image.once.Do(func() { image.kernel, image.initrd, image.err = buildImage(agent) })
-	if image.err != nil {
-		t.Fatal(image.err)
+	programs, modules, name := []string{agentPath(t)}, guestModules, "initrd"
+	if i == &switchImage {
+		programs = append(programs, staticPaths(t)...)
+		modules = append(slices.Clone(modules), switchModules...)
+		name = "initrd-switch"
 	}
-	return image.kernel, image.initrd
+	i.once.Do(func() { i.kernel, i.initrd, i.err = buildImage(name, programs, modules) })
+	if i.err != nil {
+		t.Fatal(i.err)
+	}
+	return i.kernel, i.initrd
 }
 
 // guestKernelDir is where scripts/install-deps puts the kernel package's files.
@@ -42,7 +53,8 @@ func guestKernelDir() (string, error) {
 	return filepath.Join(cache, "vswitch", "guest-kernel"), err
 }
 
-func buildImage(agent string) (kernel, initrd string, err error) {
+// buildImage builds an image with these programs, of which the first is process 1.
+func buildImage(name string, programs, wanted []string) (kernel, initrd string, err error) {
 	dir, err := guestKernelDir()
 	if err != nil {
 		return "", "", err
@@ -64,13 +76,16 @@ func buildImage(agent string) (kernel, initrd string, err error) {
 	for _, d := range []string{"bin", "dev", "proc", "sys", "etc", "tmp", "run", "root"} {
 		a.Dir(d)
 	}
-	a.Program("init", agent)
+	a.Program("init", programs[0])
 	a.Link("agent", "init")
+	for _, p := range programs[1:] {
+		a.Program("bin/"+filepath.Base(p), p)
+	}
 	a.Program("bin/busybox", busybox)
 	for _, applet := range applets {
 		a.Link("bin/"+applet, "busybox")
 	}
-	a.Modules("modules", modules, guestModules...)
+	a.Modules("modules", modules, wanted...)
 	out, err := a.Bytes()
 	if err != nil {
 		return "", "", err
@@ -79,6 +94,6 @@ func buildImage(agent string) (kernel, initrd string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	initrd = filepath.Join(run, "initrd")
+	initrd = filepath.Join(run, name)
 	return kernel, initrd, os.WriteFile(initrd, out, 0o600)
 }

@@ -446,7 +446,7 @@ func TestExamples(t *testing.T) {
 	t.Parallel() // it waits, and measures nothing
 	h := NewHost(t)
 	Need(t, "qemu-system-x86_64", "busybox", "lldpd", "vtysh")
-	kernel, _ := guestImage(t)
+	kernel, _ := plainImage.build(t)
 	files, err := filepath.Glob("../examples/*.yaml")
 	if err != nil || len(files) < 8 {
 		t.Fatalf("examples: %v, %v", files, err)

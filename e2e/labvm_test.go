@@ -51,7 +51,7 @@ tests:
 func (h *Host) machineLab(text, init string, modules ...string) string {
 	h.t.Helper()
 	Need(h.t, "qemu-system-x86_64", "busybox")
-	kernel, _ := guestImage(h.t)
+	kernel, _ := plainImage.build(h.t)
 	busybox, err := exec.LookPath("busybox")
 	if err != nil {
 		h.t.Fatal(err)
@@ -260,7 +260,7 @@ func TestLabMachineThatCannotRun(t *testing.T) {
 		h.noLabs()
 	}
 	// Where QEMU is missing, its package is named.
-	kernel, _ := guestImage(t)
+	kernel, _ := plainImage.build(t)
 	r := h.Try("sh", "-c", fmt.Sprintf("PATH=/nowhere exec %s --socket %s lab up %s", vsctlPath(t), h.Socket, h.lab("name: l\nnodes: {vm1: {kind: vm, kernel: "+kernel+"}}\n")))
 	if r.Code != 1 || !strings.Contains(r.Stderr, "apt install qemu-system-x86") {
 		t.Errorf("without QEMU: exit %d, %q", r.Code, r.Output())

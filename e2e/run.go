@@ -182,7 +182,7 @@ type binaries struct {
 	err  error
 }
 
-var racy, fast, static binaries
+var racy, fast, static, alone binaries
 
 // build compiles packages of this module into a folder of the run.
 func (b *binaries) build(t testing.TB, name string, env, args []string) string {
@@ -231,4 +231,12 @@ func agentPath(t testing.TB) string {
 	t.Helper()
 	return filepath.Join(static.build(t, "agent", []string{"CGO_ENABLED=0"},
 		[]string{"-trimpath", "-ldflags=-s -w", module + "/e2e/agent"}), "agent")
+}
+
+// staticPaths returns the programs under test, for a guest that has nothing else.
+func staticPaths(t testing.TB) []string {
+	t.Helper()
+	dir := alone.build(t, "static", []string{"CGO_ENABLED=0"},
+		[]string{"-trimpath", "-ldflags=-s -w", module + "/cmd/vswitchd", module + "/cmd/vsctl"})
+	return []string{filepath.Join(dir, "vswitchd"), filepath.Join(dir, "vsctl")}
 }

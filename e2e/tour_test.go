@@ -48,7 +48,7 @@ func (sh *shell) follow(file string, least int) {
 	}
 	for _, s := range steps {
 		if s.file != "" {
-			kernel, _ := guestImage(t)
+			kernel, _ := plainImage.build(t)
 			sh.run(fmt.Sprintf("cat >%s <<'EOF'\n%sEOF", s.file, strings.Replace(s.output, "/boot/vmlinuz-*", kernel, 1)))
 			continue
 		}
