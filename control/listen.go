@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -106,8 +107,12 @@ func Activated(fd int, path, group string) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	err = l.Claim()
 	l.Leave()
-	if err := letIn(path, gid); err != nil {
+	if err == nil {
+		err = letIn(path, gid)
+	}
+	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
@@ -129,16 +134,12 @@ func listensAt(fd int, path string) error {
 	return nil
 }
 
-// Adopt makes the control socket at path that of this process, which has got its
-// descriptor from another one. The descriptor is not used any more.
+// Adopt returns the control socket at path, whose descriptor this process has got from
+// another one. The socket is that one's until Claim. The descriptor is not used any
+// more.
 func Adopt(fd int, path string) (*Listener, error) {
-	// Who connects from now on is told that it is us.
-	err := unix.Listen(fd, unix.SOMAXCONN)
 	file := os.NewFile(uintptr(fd), path)
 	defer file.Close()
-	if err != nil {
-		return nil, fmt.Errorf("take over the control socket: %w", err)
-	}
 	l, err := net.FileListener(file)
 	if err != nil {
 		return nil, fmt.Errorf("take over the control socket: %w", err)
@@ -160,7 +161,9 @@ func Adopt(fd int, path string) (*Listener, error) {
 		own.Close()
 		return nil, fmt.Errorf("take over the control socket: %w", err)
 	}
-	return &Listener{UnixListener: own, path: path, socket: socket, folder: dir}, nil
+	adopted := &Listener{UnixListener: own, path: path, socket: socket, folder: dir}
+	adopted.left.Store(true)
+	return adopted, nil
 }
 
 // Listener is the control socket. It removes it as it closes, unless another one
@@ -170,6 +173,7 @@ type Listener struct {
 	path   string
 	socket os.FileInfo
 	folder *folder
+	left   atomic.Bool
 	once   sync.Once // what comes there after the first Close is others'
 
 	mu     sync.Mutex
@@ -218,12 +222,31 @@ func (l *Listener) resumeLocked() error {
 	return err
 }
 
+// Claim makes a socket that was adopted this process's.
+func (l *Listener) Claim() error {
+	raw, err := l.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var claimed error
+	// Who connects from now on is told that it is us.
+	err = raw.Control(func(fd uintptr) { claimed = unix.Listen(int(fd), unix.SOMAXCONN) })
+	if err := errors.Join(err, claimed); err != nil {
+		return fmt.Errorf("take over the control socket: %w", err)
+	}
+	l.left.Store(false)
+	return nil
+}
+
 // Leave has Close leave the socket to another process.
-func (l *Listener) Leave() { l.once.Do(func() {}) }
+func (l *Listener) Leave() { l.left.Store(true) }
 
 // Close closes the listener, and removes the socket.
 func (l *Listener) Close() error {
 	l.once.Do(func() {
+		if l.left.Load() {
+			return
+		}
 		if now, err := os.Lstat(l.path); err == nil && os.SameFile(now, l.socket) {
 			os.Remove(l.path)
 		}

@@ -136,19 +136,25 @@ func serveAfter(ctx context.Context, from *predecessor, o options, log *slog.Log
 		return errors.Join(err, engine.Leave())
 	}
 	begin := time.Now()
-	err = from.succeed(ctx, engine, d.server)
+	d.listener, err = control.Adopt(from.socket, o.socket)
+	if err == nil {
+		err = from.succeed(ctx, engine, d.server)
+	}
 	if err == nil {
 		err = from.release(engine, d.reopenStore)
 	}
 	if err == nil {
-		d.listener, err = control.Adopt(from.socket, o.socket)
-	}
-	if err == nil && from.will.Activated {
-		d.activated = true
-		d.listener.Leave()
+		err = d.listener.Claim()
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("take over from the vswitchd at %s: %w", o.socket, err), engine.Leave(), closeStore(d.kept))
+		err = fmt.Errorf("take over from the vswitchd at %s: %w", o.socket, err)
+		if d.listener != nil {
+			err = errors.Join(err, d.listener.Close())
+		}
+		return errors.Join(err, engine.Leave(), closeStore(d.kept))
+	}
+	if d.activated = from.will.Activated; d.activated {
+		d.listener.Leave()
 	}
 	log.Info("took over from another vswitchd", "version", from.will.Version, "ports", len(from.will.Estate.Ports), "took", time.Since(begin).Round(time.Millisecond))
 	return d.serve(ctx)
