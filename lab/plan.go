@@ -446,7 +446,7 @@ func (p *port) differs(have api.Port) (all []string) {
 		all = append(all, want.String())
 	}
 	var options api.OptionsSpec
-	if convert(have.Options, &options) != nil || !sameLimits(&options, p.Options) || !reflect.DeepEqual(options, *p.Options) {
+	if convert(have.Options, &options) != nil || !sameLimits(withDefaults(&options), p.Options) || !reflect.DeepEqual(options, *p.Options) {
 		all = append(all, "options")
 	}
 	if p.impairedOtherwise(have.Impair) {
@@ -466,9 +466,6 @@ func (p *port) differs(have api.Port) (all []string) {
 
 // sameLimits reports whether storm limits mean the same, and makes them alike then.
 func sameLimits(have, want *api.OptionsSpec) bool {
-	if have.StormLimit == nil {
-		have.StormLimit = new(string)
-	}
 	h, err1 := storm.Parse(*have.StormLimit)
 	w, err2 := storm.Parse(*want.StormLimit)
 	*have.StormLimit = *want.StormLimit
