@@ -24,6 +24,7 @@ type answer struct {
 	about  string // what a request was about whose path does not tell, for the log
 
 	changed []thing // that is to be kept
+	looked  bool    // nothing was to be changed
 }
 
 // list is a JSON array of what is yielded, which nobody has to hold at once.

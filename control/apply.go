@@ -64,6 +64,9 @@ func (s *Server) setConfig(ctx context.Context, r *http.Request, body []byte) (a
 	if err := checkText("name", spec.Name); err != nil {
 		return answer{}, err
 	}
+	if c := connOf(r.Context()); !spec.DryRun && !c.changes {
+		return answer{}, s.forbid(r, c)
+	}
 	doc, file := config.Read(spec.Name, []byte(spec.Text))
 	var want *model
 	if file.Err() == nil {
@@ -73,8 +76,13 @@ func (s *Server) setConfig(ctx context.Context, r *http.Request, body []byte) (a
 		return answer{}, err
 	}
 	// The others wait: nobody changes meanwhile what was compared.
-	s.configuring.Lock()
-	defer s.configuring.Unlock()
+	if spec.DryRun {
+		s.configuring.RLock()
+		defer s.configuring.RUnlock()
+	} else {
+		s.configuring.Lock()
+		defer s.configuring.Unlock()
+	}
 	have, err := s.standing()
 	if err != nil {
 		return answer{}, err
@@ -97,7 +105,7 @@ func (s *Server) setConfig(ctx context.Context, r *http.Request, body []byte) (a
 	if !spec.DryRun && err == nil {
 		err = do(ctx, all)
 	}
-	a := answer{body: result, about: fmt.Sprintf("%d changes", len(all))}
+	a := answer{body: result, about: fmt.Sprintf("%d changes", len(all)), looked: spec.DryRun}
 	if !spec.DryRun && len(all) > 0 {
 		a.changed = []thing{thingAll{}}
 	}

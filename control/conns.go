@@ -31,12 +31,20 @@ type door struct {
 
 	mu    sync.Mutex
 	conns map[*conn]struct{}
-	peers map[int32]*peer // by process
+	peers map[peerKey]*peer
 }
+
+// peerKey tells processes apart. Those of other PID namespaces have no number here, but
+// a user; and a process may become another user's.
+type peerKey struct {
+	pid int32
+	uid uint32
+}
+
+func keyOf(cred unix.Ucred) peerKey { return peerKey{cred.Pid, cred.Uid} }
 
 // peer is a process with connections.
 type peer struct {
-	cred  unix.Ucred
 	conns int // guarded by door.mu
 
 	work    queue // of all its requests under way
@@ -44,8 +52,8 @@ type peer struct {
 	changes queue // of those that change something
 }
 
-func newPeer(cred unix.Ucred) *peer {
-	return &peer{cred: cred, work: newQueue(maxWork), looks: newQueue(1), changes: newQueue(1)}
+func newPeer() *peer {
+	return &peer{work: newQueue(maxWork), looks: newQueue(1), changes: newQueue(1)}
 }
 
 // conn is a connection whose other end is known.
@@ -53,7 +61,8 @@ type conn struct {
 	net.Conn
 	door    *door
 	peer    *peer
-	changes bool // it may change things
+	cred    unix.Ucred // of who connected
+	changes bool       // it may change things
 
 	// Guarded by door.mu.
 	since  time.Time // when it came, or when its last request ended
@@ -63,7 +72,7 @@ type conn struct {
 }
 
 func newDoor(l net.Listener) *door {
-	return &door{Listener: l, conns: make(map[*conn]struct{}), peers: make(map[int32]*peer)}
+	return &door{Listener: l, conns: make(map[*conn]struct{}), peers: make(map[peerKey]*peer)}
 }
 
 // Accept returns the next connection that may stay.
@@ -89,9 +98,9 @@ func (d *door) enter(nc net.Conn) (c, out *conn) {
 	cred := ucred.Of(nc)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	p := d.peers[cred.Pid]
+	p := d.peers[keyOf(cred)]
 	if p == nil {
-		p = newPeer(cred)
+		p = newPeer()
 	}
 	if p.conns >= maxPerPeer {
 		return nil, nil
@@ -101,9 +110,9 @@ func (d *door) enter(nc net.Conn) (c, out *conn) {
 			return nil, nil
 		}
 	}
-	c = &conn{Conn: nc, door: d, peer: p, changes: mayChange(cred, d.admin, nc), since: time.Now()}
+	c = &conn{Conn: nc, door: d, peer: p, cred: cred, changes: mayChange(cred, d.admin, nc), since: time.Now()}
 	d.conns[c] = struct{}{}
-	d.peers[cred.Pid] = p
+	d.peers[keyOf(cred)] = p
 	p.conns++
 	return c, out
 }
@@ -183,7 +192,7 @@ func (c *conn) Close() error {
 		c.closed = true
 		delete(c.door.conns, c)
 		if c.peer.conns--; c.peer.conns == 0 {
-			delete(c.door.peers, c.peer.cred.Pid)
+			delete(c.door.peers, keyOf(c.cred))
 		}
 	}
 	c.door.mu.Unlock()
@@ -226,7 +235,7 @@ func connOf(ctx context.Context) *conn {
 	if c, ok := ctx.Value(connKey{}).(*conn); ok {
 		return c
 	}
-	return &conn{door: newDoor(nil), peer: newPeer(unix.Ucred{}), changes: true}
+	return &conn{door: newDoor(nil), peer: newPeer(), changes: true}
 }
 
 // queue lets one request after another through, in the order in which they came.

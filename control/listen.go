@@ -28,20 +28,11 @@ import (
 // removes the socket, and the folder if a daemon made it and it is empty.
 func Listen(path, group string) (*Listener, error) {
 	gid, err := groupID(group)
+	if err == nil {
+		err = CheckPath(path)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if path == "" || path[0] == '@' {
-		// No file would stand for it (unix(7)), and nothing would say who may use it.
-		return nil, fmt.Errorf("%q is no path of a control socket: choose one of a file, such as /run/vswitchd/vswitchd.sock", path)
-	}
-	if slices.Contains(strings.Split(path, "/"), "..") {
-		// Where it leads, links on the way decide.
-		return nil, fmt.Errorf("the socket's path %s goes up by ..: write it without", path)
-	}
-	const longest = len(unix.RawSockaddrUnix{}.Path) - 1
-	if len(path) > longest {
-		return nil, fmt.Errorf("the socket's path %s is over %d characters: choose a shorter one", path, longest)
 	}
 	dir, err := enterFolder(filepath.Dir(path))
 	if err != nil {
@@ -76,6 +67,26 @@ func Listen(path, group string) (*Listener, error) {
 	}
 	made = true
 	return &Listener{UnixListener: l, path: path, socket: socket, folder: dir}, nil
+}
+
+// CheckPath says what is wrong with the path of a control socket.
+func CheckPath(path string) error {
+	if path == "" || path[0] == '@' {
+		// No file would stand for it (unix(7)), and nothing would say who may use it.
+		return fmt.Errorf("%q is no path of a control socket: choose one of a file, such as /run/vswitchd/vswitchd.sock", path)
+	}
+	if slices.Contains(strings.Split(path, "/"), "..") {
+		// Where it leads, links on the way decide.
+		return fmt.Errorf("the socket's path %s goes up by ..: write it without", path)
+	}
+	const longest = len(unix.RawSockaddrUnix{}.Path) - 1
+	if len(path) > longest {
+		return fmt.Errorf("the socket's path %s is over %d characters: choose a shorter one", path, longest)
+	}
+	if st, err := os.Lstat(path); err == nil && st.Mode().Type() == fs.ModeSymlink {
+		return fmt.Errorf("%s is a symbolic link, and is no socket: remove it, or choose another path with --socket", path)
+	}
+	return nil
 }
 
 // letIn has root and a group use the socket at path.
@@ -271,8 +282,6 @@ func removeStale(path string) error {
 		return nil
 	case err != nil:
 		return fmt.Errorf("look for the control socket: %w", err)
-	case st.Mode().Type() == fs.ModeSymlink:
-		return fmt.Errorf("%s is a symbolic link, and is no socket: remove it, or choose another path with --socket", path)
 	case st.Mode().Type() != fs.ModeSocket:
 		return fmt.Errorf("%s is no socket: move it away, or choose another path with --socket", path)
 	}

@@ -84,16 +84,16 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, m methods) {
 	switch {
 	case method == http.MethodGet:
 		s.look(w, r, c.peer, h)
-	case !c.changes:
-		s.send(w, r, refusal(s.forbid(r, c.peer)))
+	case !c.changes && r.URL.Path != configPath: // which may be to look
+		s.send(w, r, refusal(s.forbid(r, c)))
 	default:
-		s.change(w, r, c.peer, h, body)
+		s.change(w, r, c, h, body)
 	}
 }
 
 // forbid says to who may only look what would work.
-func (s *Server) forbid(r *http.Request, p *peer) error {
-	s.cfg.Log.Info("forbidden", "method", r.Method, "path", r.URL.Path, "uid", p.cred.Uid, "pid", p.cred.Pid)
+func (s *Server) forbid(r *http.Request, c *conn) error {
+	s.cfg.Log.Info("forbidden", "method", r.Method, "path", r.URL.Path, "uid", c.cred.Uid, "pid", c.cred.Pid)
 	if admin := s.cfg.AdminGroup.Name; admin != "" {
 		return api.Errorf(api.Forbidden, "you may look, and change nothing: be root, or join the group %s", admin)
 	}
@@ -127,16 +127,16 @@ func (s *Server) look(w http.ResponseWriter, r *http.Request, p *peer, h handler
 
 // change answers a request that changes something, and logs who asked for it.
 // The engine makes one change at a time; a process has one that waits for it.
-func (s *Server) change(w http.ResponseWriter, r *http.Request, p *peer, h handler, body []byte) {
-	if p.changes.enter(r.Context()) != nil {
+func (s *Server) change(w http.ResponseWriter, r *http.Request, c *conn, h handler, body []byte) {
+	if c.peer.changes.enter(r.Context()) != nil {
 		return // the client has gone
 	}
-	a := s.changed(r, p, h, body)
-	p.changes.leave()
+	a := s.changed(r, c, h, body)
+	c.peer.changes.leave()
 	s.send(w, r, a)
 }
 
-func (s *Server) changed(r *http.Request, p *peer, h handler, body []byte) answer {
+func (s *Server) changed(r *http.Request, c *conn, h handler, body []byte) answer {
 	ctx, cancel := context.WithTimeout(r.Context(), workTime)
 	defer cancel()
 	start := time.Now()
@@ -146,15 +146,17 @@ func (s *Server) changed(r *http.Request, p *peer, h handler, body []byte) answe
 	}
 	a, err := s.changeAndKeep(ctx, r, h, body)
 	log := s.cfg.Log.With("method", r.Method, "path", r.URL.Path,
-		"took", time.Since(start).Round(time.Microsecond), "uid", p.cred.Uid, "pid", p.cred.Pid)
+		"took", time.Since(start).Round(time.Microsecond), "uid", c.cred.Uid, "pid", c.cred.Pid)
 	if a.about != "" {
 		log = log.With("about", a.about)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		log.Info("refused a change", "error", err)
 		return refusal(err)
+	case !a.looked:
+		log.Info("changed")
 	}
-	log.Info("changed")
 	return a
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"reflect"
 	"sync"
 	"time"
 
@@ -122,14 +123,19 @@ func New(engine Engine, cfg Config) *Server {
 	return s
 }
 
-// Keep has the configuration kept in another store from now on. Nobody changes
-// anything meanwhile.
-func (s *Server) Keep(st *store.Store) {
+// Keep has the configuration kept in another store from now on, as it stands, whatever
+// that store had. Nobody changes anything meanwhile.
+func (s *Server) Keep(st *store.Store) error {
+	s.keeper = nil
 	if st == nil {
-		s.keeper = nil
-		return
+		return nil
 	}
 	s.keeper = &keeper{store: st}
+	changes, err := thingAll{}.changes(s)
+	if err != nil || reflect.DeepEqual(changes[0].Value, st.Document()) {
+		return err
+	}
+	return s.keep(thingAll{})
 }
 
 // Serve answers requests on l until ctx ends or accepting fails for good.

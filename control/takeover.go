@@ -31,7 +31,7 @@ func (s *Server) takeover(w http.ResponseWriter, r *http.Request) {
 	// Nobody changes anything until it is done, or given up.
 	s.configuring.Lock()
 	defer s.configuring.Unlock()
-	log := s.cfg.Log.With("uid", c.peer.cred.Uid, "pid", c.peer.cred.Pid)
+	log := s.cfg.Log.With("uid", c.cred.Uid, "pid", c.cred.Pid)
 	text, err := s.Document()
 	if err == nil {
 		err = s.cfg.Takeover(by, text)
@@ -44,7 +44,7 @@ func (s *Server) takeover(w http.ResponseWriter, r *http.Request) {
 // upgrade makes a request's connection the caller's, until it hangs up, if who asks
 // may have it.
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, c *conn) (by *net.UnixConn, hangUp func(), err error) {
-	switch uid := int(c.peer.cred.Uid); {
+	switch uid := int(c.cred.Uid); {
 	case r.Method != http.MethodPost:
 		return nil, nil, api.Errorf(api.NotAllowed, "%s does not fit %s: use POST", r.Method, r.URL.Path)
 	case uid != 0 && uid != os.Geteuid():

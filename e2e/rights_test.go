@@ -33,6 +33,10 @@ func TestWhoMayDoWhat(t *testing.T) {
 		return h.Try(append(append(who, program, "--socket", h.Socket), args...)...)
 	}
 	add := []string{"port", "add", "p", "--tap"}
+	none := h.Path("none.yaml")
+	if err := os.WriteFile(none, []byte("version: 1\nswitches: {}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		gid    string
 		groups []string
@@ -42,6 +46,9 @@ func TestWhoMayDoWhat(t *testing.T) {
 	}{
 		{reading, nil, []string{"show"}, 0, ""},
 		{reading, nil, []string{"config", "show"}, 0, ""},
+		{reading, nil, []string{"config", "diff", none}, 1, ""}, // it differs
+		{reading, nil, []string{"config", "apply", "--dry-run", none}, 0, ""},
+		{reading, nil, []string{"config", "apply", none}, 1, "join the group " + admin},
 		{reading, nil, add, 1, "join the group " + admin},
 		{reading, nil, []string{"shutdown"}, 1, "join the group " + admin},
 		{reading, nil, []string{"switch", "del", "sw0"}, 1, "join the group " + admin},

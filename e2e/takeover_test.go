@@ -238,6 +238,46 @@ func TestTakeoverThatFails(t *testing.T) {
 	a.Ping(b.Addr("tcp4"))
 }
 
+// TestTakeoverIntoAnotherFolder: what the new one is given it keeps whole where it is told
+// to, whatever was there; and a path that links or goes up is no other name of the socket.
+func TestTakeoverIntoAnotherFolder(t *testing.T) {
+	h := NewHost(t)
+	h.VS("profile", "add", "office", "--access", "20")
+	h.Quiet("a")
+	h.VS("port", "add", "a", "--netns", "a", "--profile", "office")
+	h.VS("fdb", "add", MAC(7), "--vlan", "20", "--port", "a")
+	for _, had := range []bool{false, true} {
+		first := h.StateDir
+		h.StateDir = h.Path(fmt.Sprint("another", had))
+		if had {
+			other := h.Second("other")
+			other.StateDir = h.StateDir
+			other.Start()
+			other.VS("port", "add", "old", "--tap")
+			other.Kill9()
+			other.Start()
+			other.VS("shutdown", "--remove")
+			other.p.Wait(t, Patience)
+		}
+		h.TakeOver()
+		want := h.VS("config", "show")
+		h.Kill9()
+		h.Start()
+		if now := h.VS("config", "show"); now != want || !strings.Contains(now, "office") || !strings.Contains(now, MAC(7)) {
+			t.Errorf("after a takeover from %s the configuration is another:\n%s", first, differing(want, now))
+		}
+		h.AwaitState("a", "up")
+	}
+	h.Run("ln", "-s", h.Socket, h.Path("link"))
+	for path, says := range map[string]string{h.Path("link"): "is a symbolic link", h.dir + "/none/../sock": "goes up by .."} {
+		same := h.Second("same")
+		same.Socket = path
+		if r := same.Launch("--takeover").Wait(t, Patience); r.Code == 0 || !strings.Contains(r.Output(), says) {
+			t.Errorf("%s: exit %d: %s", path, r.Code, r.Output())
+		}
+	}
+}
+
 // TestTakeoverFromOneThatEnds has somebody end the old one at moments of a takeover: it
 // ends, and what is the new one's by then stays.
 func TestTakeoverFromOneThatEnds(t *testing.T) {

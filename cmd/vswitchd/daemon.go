@@ -47,6 +47,9 @@ const (
 
 // serve runs the switch until ctx ends.
 func serve(ctx context.Context, o options, log *slog.Logger) error {
+	if err := control.CheckPath(o.socket); err != nil {
+		return err
+	}
 	if o.takeover {
 		from, err := findPredecessor(o.socket)
 		if err != nil {

@@ -161,7 +161,9 @@ func (d *running) reopenStore() error {
 		return err
 	}
 	d.kept = kept
-	d.server.Keep(kept)
+	if err := d.server.Keep(kept); err != nil {
+		return fmt.Errorf("the configuration cannot be kept: %w", err)
+	}
 	return nil
 }
 
