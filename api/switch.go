@@ -56,7 +56,8 @@ type Loop struct {
 	Ports  [2]string `json:"ports"`
 	VLAN   int       `json:"vlan"`
 	Since  time.Time `json:"since"`
-	Probed bool      `json:"probed"` // a probe has come back; else a station moves back and forth
+	Probed bool      `json:"probed"`        // a probe has come back; else a station moves back and forth
+	Cut    bool      `json:"cut,omitempty"` // loop protection has taken one of the ports out
 }
 
 // PortOverview is one port and how many stations were learned behind it.

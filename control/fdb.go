@@ -231,7 +231,7 @@ func (s *Server) show(_ context.Context, r *http.Request, _ []byte) (answer, err
 			shown.Ports = append(shown.Ports, api.PortOverview{Port: shownPort(p), Stations: p.Stations})
 		}
 		for _, l := range s.engine.Loops(sw.Name) {
-			shown.Loops = append(shown.Loops, api.Loop{Ports: l.Ports, VLAN: int(l.VLAN), Since: l.Since, Probed: l.Probed})
+			shown.Loops = append(shown.Loops, api.Loop{Ports: l.Ports, VLAN: int(l.VLAN), Since: l.Since, Probed: l.Probed, Cut: l.Cut})
 		}
 		o.Switches = append(o.Switches, shown)
 	}

@@ -36,7 +36,7 @@ func TestLoopProtect(t *testing.T) {
 				return nil
 			}
 			h.Eventually(0, func() error {
-				if out := h.VS("show"); !strings.Contains(out, "LOOP between "+b+" and "+a+" in VLAN 7 since") || !strings.Contains(out, "what leaves by one comes back by the other") {
+				if out := h.VS("show"); !strings.Contains(out, "LOOP between "+b+" and "+a+" in VLAN 7 since") || !strings.Contains(out, "cut by loop protection") {
 					return fmt.Errorf("the loop is not said:\n%s", out)
 				}
 				return isCut()
@@ -53,4 +53,44 @@ func TestLoopProtect(t *testing.T) {
 			h.VS("port", "del", b)
 		})
 	}
+}
+
+// TestLoopProtectAtBothEnds joins two daemons by two wires, whose ends are all protected:
+// one of them is taken out, and the two go on with the other.
+func TestLoopProtectAtBothEnds(t *testing.T) {
+	t.Parallel()
+	h := NewHost(t)
+	other := h.Second("other")
+	other.Start()
+	a, b := h.Namespace("a"), h.Namespace("b")
+	h.VS("port", "add", "a", "--netns", "a", "--ip", "10.0.0.1/24")
+	other.VS("port", "add", "b", "--netns", "b", "--ip", "10.0.0.2/24")
+	for i := range 2 {
+		here, there := fmt.Sprint("x", i), fmt.Sprint("y", i)
+		h.Run("ip", "link", "add", here, "type", "veth", "peer", "name", there)
+		h.VS("port", "add", here, "--dev", here, "--loop-protect")
+		other.VS("port", "add", there, "--dev", there, "--loop-protect")
+	}
+	oneIsOut := func() error {
+		var out []string
+		for _, d := range []*Daemon{&h.Daemon, other} {
+			for _, p := range d.Ports() {
+				if p.State != "up" {
+					out = append(out, p.Name)
+				}
+			}
+		}
+		if len(out) != 1 {
+			return fmt.Errorf("not up are %v", out)
+		}
+		return nil
+	}
+	for range 2 {
+		h.Eventually(2*Patience, oneIsOut)
+		a.Ping("10.0.0.2")
+		b.Ping("10.0.0.1")
+		other.Kill9()
+		other.Start()
+	}
+	other.MustCleanShutdown()
 }

@@ -119,6 +119,7 @@ func (w *worker) learned(in *view, src fdb.Station, o fdb.Outcome) fdb.Outcome {
 }
 
 func (w *worker) flood(sn *snapshot, in *view, a *admitted) frame.Reason {
+	in.lanes[w.index].countFlood(a.vid)
 	named := false
 	for _, id := range sn.narrow.members(a.vid) {
 		out := sn.views[id]

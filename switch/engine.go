@@ -16,6 +16,7 @@ import (
 	"github.com/vswitch/vswitch/fdb"
 	"github.com/vswitch/vswitch/impair"
 	"github.com/vswitch/vswitch/port"
+	"github.com/vswitch/vswitch/vlan"
 )
 
 // Config is what an [Engine] needs.
@@ -83,7 +84,8 @@ type Engine struct {
 type Switch struct {
 	name     string
 	table    *fdb.Table
-	token    [8]byte // of its probes
+	token    [8]byte                               // of its probes
+	sent     atomic.Pointer[map[uint64]*sentProbe] // that may come back, by nonce
 	snapshot atomic.Pointer[snapshot]
 
 	// Guarded by Engine.mu.
@@ -91,6 +93,7 @@ type Switch struct {
 	ports    map[string]*Port
 	ids      []*Port // by port ID; nil where free
 	loops    map[[2]string]*standing
+	doubts   map[string]vlan.ID // ports that bring so much for many that it may be a loop
 
 	watch loopWatch // the housekeeper's
 }

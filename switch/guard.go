@@ -3,11 +3,10 @@ package vswitch
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"time"
 
 	"github.com/vswitch/vswitch/internal/natural"
@@ -15,17 +14,25 @@ import (
 )
 
 // The guard makes sure whether there is a loop, by probes: from ports between which a
-// station moves back and forth, and without any suspicion from those with
-// Options.LoopProtect. Of these it bars one from taking part, so that the loop is cut,
-// and tries it again later: with its carrier on, but nothing forwarded, until no probe
-// has come back for a while. Until then what goes round is the work of one worker alone.
+// station moves back and forth, from those that bring much for many, and without any
+// suspicion from those with Options.LoopProtect. Of these it bars one from taking part,
+// so that the loop is cut, and tries it again later: with its carrier on, but nothing
+// forwarded, until no probe has come back for a while. Until then what goes round is the
+// work of one worker alone.
+//
+// Who guards the other end of a loop sees it at the same time, and one bar is enough. So
+// the guard waits for a moment that is another for each, and bars only if there still is
+// a loop then.
 
 const (
 	guardTick  = 100 * time.Millisecond // from look to look while something is awaited
 	probeEvery = time.Second
-	probeLife  = 3 * time.Second // how long a probe may be under way
-	doubtTime  = 2 * time.Second // how long a suspicion is looked into at each tick
-	probeVLANs = 8               // of a trunk, by turns, each time
+	probeLife  = 2 * time.Second       // how long a probe may be under way
+	probeBack  = 5 * time.Millisecond  // when it is looked whether one has come back
+	probeFresh = 25 * time.Millisecond // until when it says how things are
+	sureTime   = probeEvery / 2        // within which a port is barred, at some moment
+	doubtTime  = 2 * time.Second       // how long a suspicion is looked into at each tick
+	probeVLANs = 8                     // of a trunk, by turns, each time
 
 	firstBar  = 5 * time.Second // doubled each time that it was of no use, up to
 	lastBar   = 5 * time.Minute
@@ -36,15 +43,10 @@ const (
 // Engine.change.
 type guard struct {
 	*Engine
-	sent map[uint64]sentProbe // by nonce
-	due  []*probe
-	mill *worker // for ports of loops; nil: there are none
-}
-
-type sentProbe struct {
-	port *Port
-	vlan vlan.ID
-	at   time.Time
+	sent   map[uint64]*sentProbe // by nonce
+	due    []*probe
+	forAll bool    // the next ones, and not for their group
+	mill   *worker // for ports of loops; nil: there are none
 }
 
 // bar keeps a port from taking part.
@@ -92,18 +94,14 @@ func (e *Engine) guard(ctx context.Context) {
 	}
 }
 
-func newGuard(e *Engine) *guard { return &guard{Engine: e, sent: make(map[uint64]sentProbe)} }
+func newGuard(e *Engine) *guard { return &guard{Engine: e, sent: make(map[uint64]*sentProbe)} }
 
 // look draws the conclusions from what has come back, sends what is due, and says
 // when to come again.
 func (g *guard) look(now time.Time) (next time.Duration) {
-	maps.DeleteFunc(g.sent, func(_ uint64, s sentProbe) bool { return now.Sub(s.at) > probeLife })
+	maps.DeleteFunc(g.sent, func(_ uint64, s *sentProbe) bool { return now.Sub(s.at) > probeLife })
+	g.collect(now)
 	ports := g.allPorts()
-	for _, p := range ports {
-		if p.core.returned.Load() != 0 {
-			g.cameBack(p, p.core.returned.Swap(0), now)
-		}
-	}
 	next = time.Hour
 	for _, p := range ports {
 		next = min(next, g.tend(p, now))
@@ -114,19 +112,33 @@ func (g *guard) look(now time.Time) (next time.Duration) {
 	g.confine()
 	if len(g.due) > 0 {
 		g.send(now)
-		next = min(next, guardTick)
+		next = min(next, probeBack)
 	}
 	return next
 }
 
-// cameBack deals with a probe that came in by a port. What others have invented is no
-// probe of ours.
-func (g *guard) cameBack(at *Port, nonce uint64, now time.Time) {
-	s, ok := g.sent[nonce]
-	if !ok || s.port.core.view() == nil {
-		return
+// collect deals with the probes that came back. Once a port is barred for one of them,
+// the others may have come by the same loop.
+func (g *guard) collect(now time.Time) {
+	for nonce, s := range g.sent {
+		c := s.back.Load()
+		if c == nil {
+			continue
+		}
+		delete(g.sent, nonce)
+		at, err := g.findPort(c.sw.name, c.name)
+		if err == nil && at.core == c && s.port.core.view() != nil && g.cameBack(s, at, now) {
+			clear(g.sent)
+			return
+		}
 	}
+}
+
+// cameBack deals with a probe that came in by a port, and reports whether one was
+// barred for it.
+func (g *guard) cameBack(s *sentProbe, at *Port, now time.Time) (barred bool) {
 	from, pair := s.port, pairOf(s.port.cfg.Name, at.cfg.Name)
+	offender := offender(from, at)
 	g.mu.Lock()
 	l := at.sw.loops[pair]
 	isNew := l == nil
@@ -135,7 +147,13 @@ func (g *guard) cameBack(at *Port, nonce uint64, now time.Time) {
 		at.sw.loops[pair] = l
 	}
 	isSure := !l.Probed
+	if l.sure.IsZero() || now.Sub(l.seen) > sureTime+probeEvery {
+		l.sure = now.Add(rand.N(sureTime))
+	}
 	l.Probed, l.seen = true, now
+	// In a storm, they may all come back late.
+	fresh := now.Sub(s.at) <= probeFresh || now.Sub(l.sure) > probeEvery
+	barred = offender != nil && (offender.bar.on() || !s.at.Before(l.sure) && fresh)
 	loop := l.Loop
 	g.mu.Unlock()
 	if isSure {
@@ -144,9 +162,10 @@ func (g *guard) cameBack(at *Port, nonce uint64, now time.Time) {
 	if isNew {
 		g.tellLoop(LoopBegan, at.sw, loop)
 	}
-	if p := offender(from, at); p != nil {
-		g.shut(p, s.vlan, fmt.Sprintf("loop-protect: what leaves by %s comes back by %s in VLAN %d", from.name(), at.name(), s.vlan), now)
+	if barred {
+		g.shut(offender, s.vlan, fmt.Sprintf("loop-protect: what leaves by %s comes back by %s in VLAN %d", from.name(), at.name(), s.vlan), now)
 	}
+	return barred
 }
 
 // offender returns which of two ports of a loop is to be barred; nil: none, because
@@ -179,32 +198,32 @@ func (g *guard) shut(p *Port, vid vlan.ID, reason string, now time.Time) {
 	if last := p.bar; last.on() || now.Sub(last.ended) < 2*last.delay {
 		delay = min(2*last.delay, lastBar)
 	}
-	until := now.Add(delay)
+	until := now.Add(delay + rand.N(delay/10)) // those that are barred together are not tried together
 	reason += "; it is tried again at " + until.Local().Format(time.TimeOnly)
 	g.setBar(p, bar{reason: reason, vlan: vid, until: until, delay: delay})
 }
 
 // setBar puts a bar in place of the port's last.
-func (g *guard) setBar(p *Port, b bar) {
-	g.mu.Lock()
+func (e *Engine) setBar(p *Port, b bar) {
+	e.mu.Lock()
 	was := p.bar
 	p.bar = b
-	g.mu.Unlock()
+	e.mu.Unlock()
 	st := p.status
 	if a := p.attached; a != nil {
 		if was.shut() != b.shut() && !p.cfg.Down {
 			if err := a.SetCarrier(!b.shut()); err != nil {
-				g.log.Warn("the far end does not see that its port is barred or not", "port", p.name(), "error", err)
+				e.log.Warn("the far end does not see that its port is barred or not", "port", p.name(), "error", err)
 			}
 		}
 		if st = a.Status(); st.Gone {
-			g.deviceGone(p.core) // the supervisor's
+			e.deviceGone(p.core) // the supervisor's
 			st = p.status
 		}
 	}
-	g.update(p, st)
+	e.update(p, st)
 	if p.peer != nil {
-		g.update(p.peer, p.peer.status)
+		e.update(p.peer, p.peer.status)
 	}
 }
 
@@ -227,7 +246,10 @@ func (g *guard) tend(p *Port, now time.Time) time.Duration {
 	}
 	switch {
 	case p.bar.on():
-		g.probe(p, b.vlan)
+		if now.Sub(p.probed) >= guardTick {
+			p.probed = now
+			g.probe(p, b.vlan)
+		}
 		return guardTick
 	case !protects || p.state != Up:
 		return time.Hour // who changes that raises the alarm
@@ -265,18 +287,45 @@ func (p *Port) nextVLANs() (vids []vlan.ID) {
 	return vids
 }
 
+// nextCustomer returns the VID of a customer's tag without which a tunnel would not carry
+// the port's probe; 0: it needs none.
+func (p *Port) nextCustomer() vlan.ID {
+	carried := p.cfg.VLAN.CVLANs
+	if carried == nil || carried.Contains(0) {
+		return 0
+	}
+	vid := p.turn
+	for range vlan.MaxID {
+		if vid = vid%vlan.MaxID + 1; carried.Contains(uint16(vid)) {
+			p.turn = vid
+			return vid
+		}
+	}
+	return 0
+}
+
 // suspect has probes sent by ports between which there is a loop, or seems to be, and
 // says when to come again.
 func (g *guard) suspect(sw *Switch, now time.Time) (next time.Duration) {
 	next = time.Hour
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, l := range sw.loops {
+	for name, vid := range sw.doubts {
+		if p := sw.ports[name]; p != nil && p.state == Up {
+			g.probe(p, vid)
+		}
+	}
+	sw.doubts = nil // until there are others
+	for pair, l := range sw.loops {
 		every := probeEvery
-		if !l.Probed && now.Sub(l.Since) < doubtTime {
+		unsure := !l.Probed && now.Sub(l.Since) < doubtTime
+		if unsure || l.Probed && now.Sub(l.sure) < 2*probeEvery && g.canCutLocked(sw, pair) {
 			every = guardTick
 		}
-		next = min(next, every)
+		if sw.cutLocked(pair) {
+			continue // the trial looks after it
+		}
+		next = min(next, max(every-now.Sub(l.probed), time.Millisecond))
 		if now.Sub(l.probed) < every {
 			continue
 		}
@@ -288,6 +337,16 @@ func (g *guard) suspect(sw *Switch, now time.Time) (next time.Duration) {
 		}
 	}
 	return next
+}
+
+// canCutLocked reports whether one of a loop's ports may be barred.
+func (g *guard) canCutLocked(sw *Switch, pair [2]string) bool {
+	for _, name := range pair {
+		if p := sw.ports[name]; p != nil && p.cfg.Options.LoopProtect {
+			return true
+		}
+	}
+	return false
 }
 
 // confine has what comes by ports of loops be one worker's, whose ever it was, and
@@ -357,16 +416,24 @@ func (g *guard) probe(p *Port, vid vlan.ID) {
 // send sends what is due, and waits once for each worker.
 func (g *guard) send(now time.Time) {
 	tasks := make(map[*worker][]*probe)
+	switches := make(map[*Switch]map[uint64]*sentProbe)
 	for _, p := range g.due {
-		var b [8]byte
-		rand.Read(b[:])
-		nonce := cmp.Or(binary.BigEndian.Uint64(b[:]), 1)
-		g.sent[nonce] = sentProbe{p.port, p.vlan, now}
-		p.frame = p.port.sw.newProbe(p.vlan, nonce)
+		nonce := newNonce()
+		g.sent[nonce] = &sentProbe{port: p.port, vlan: p.vlan, at: now}
+		switches[p.port.sw] = make(map[uint64]*sentProbe)
+		p.frame = p.port.sw.newProbe(p.port.nextCustomer(), nonce, g.forAll)
 		w := cmp.Or(p.port.worker, g.workerOf(p.port.id))
 		tasks[w] = append(tasks[w], p)
 	}
-	g.due = nil
+	g.due, g.forAll = nil, !g.forAll
+	for nonce, s := range g.sent {
+		if all := switches[s.port.sw]; all != nil {
+			all[nonce] = s
+		}
+	}
+	for sw, all := range switches {
+		sw.sent.Store(&all)
+	}
 	for w, all := range tasks {
 		w.do(func() { w.sendProbes(all) })
 	}

@@ -21,20 +21,21 @@ type guardBench struct {
 	g     *guard
 	now   time.Time
 	wires map[string]string // what leaves by a port comes in by
+
+	noMulticast bool // is carried by the wires
 }
 
 func newGuardBench(t *testing.T) *guardBench {
 	b := newBench(t)
-	return &guardBench{b, newGuard(b.Engine), time.Now(), make(map[string]string)}
+	return &guardBench{bench: b, g: newGuard(b.Engine), now: time.Now(), wires: make(map[string]string)}
 }
 
 // wire joins ports, or one with itself.
 func (b *guardBench) wire(p, q string) { b.wires[p], b.wires[q] = q, p }
 
-// pass has time pass, in looks, and carries along the wires what has left, without the
-// frames that the test has in it itself.
+// pass has time pass, in looks, and carries along the wires what has left.
 func (b *guardBench) pass(d time.Duration) {
-	for end := b.now.Add(d); b.now.Before(end); b.now = b.now.Add(guardTick) {
+	for end := b.now.Add(d); b.now.Before(end); b.now = b.now.Add(probeBack) {
 		b.change.Lock()
 		b.g.look(b.now)
 		b.change.Unlock()
@@ -44,15 +45,23 @@ func (b *guardBench) pass(d time.Duration) {
 
 // carry carries along the wires what has left by ports whose carrier is on, once.
 func (b *guardBench) carry() {
-	left := make(map[string][]porttest.Wire)
-	for from := range b.wires {
-		left[from] = b.took(from)
-	}
-	for from, frames := range left {
-		if to := b.wires[from]; !b.dark(from) && !b.dark(to) {
-			b.send(to, frames...)
+	for turns := 0; turns < 4; turns++ { // from wire to wire
+		left := make(map[string][]porttest.Wire)
+		for from := range b.wires {
+			left[from] = b.took(from)
+		}
+		for from, frames := range left {
+			if to := b.wires[from]; !b.dark(from) && !b.dark(to) {
+				b.send(to, slices.DeleteFunc(frames, b.withholds)...)
+			}
 		}
 	}
+}
+
+// withholds reports whether the wires, of bridges, do not carry a frame.
+func (b *guardBench) withholds(w porttest.Wire) bool {
+	dst := frame.Address(binary.BigEndian.Uint64(w.Bytes) >> 16)
+	return b.noMulticast && dst.IsMulticast() && !dst.IsBroadcast()
 }
 
 func (b *guardBench) dark(name string) bool {
@@ -86,17 +95,18 @@ var protected = Options{LoopProtect: true}
 func TestLoopProtect(t *testing.T) {
 	for name, c := range map[string]struct {
 		a, b   PortConfig
-		barred string // of the two; "": none is, and none is sent anything
+		barred string // of the two; "": none is
 	}{
-		"neither is protected":      {PortConfig{}, PortConfig{}, ""},
-		"one is":                    {PortConfig{Options: protected}, PortConfig{}, "p2"},
-		"the other is":              {PortConfig{}, PortConfig{Options: protected}, "p10"},
-		"both are, so the last":     {PortConfig{Options: protected}, PortConfig{Options: protected}, "p10"},
-		"trunks":                    {PortConfig{VLAN: trunkOf(t, "30-60"), Options: protected}, PortConfig{VLAN: trunkOf(t, "55")}, "p2"},
-		"other VLANs":               {PortConfig{Options: protected}, PortConfig{VLAN: vlan.Policy{VLAN: 7}}, ""},
-		"tunnels":                   {PortConfig{VLAN: vlan.Policy{Mode: vlan.Tunnel, VLAN: 5}, Options: protected}, PortConfig{VLAN: vlan.Policy{Mode: vlan.Tunnel, VLAN: 5}}, "p2"},
-		"trunk and its native":      {PortConfig{VLAN: vlan.Policy{Mode: vlan.NativeUntagged, VLAN: 9}, Options: protected}, PortConfig{VLAN: vlan.Policy{VLAN: 9}}, "p2"},
-		"every untagged one tagged": {PortConfig{VLAN: vlan.Policy{VLAN: 1, PriorityTags: vlan.Always}, Options: protected}, PortConfig{}, "p2"},
+		"tunnels for some customers": {PortConfig{VLAN: tunnelOf(t, "8,20-30"), Options: protected}, PortConfig{VLAN: tunnelOf(t, "9-20")}, "p2"},
+		"neither is protected":       {PortConfig{}, PortConfig{}, ""},
+		"one is":                     {PortConfig{Options: protected}, PortConfig{}, "p2"},
+		"the other is":               {PortConfig{}, PortConfig{Options: protected}, "p10"},
+		"both are, so the last":      {PortConfig{Options: protected}, PortConfig{Options: protected}, "p10"},
+		"trunks":                     {PortConfig{VLAN: trunkOf(t, "30-60"), Options: protected}, PortConfig{VLAN: trunkOf(t, "55")}, "p2"},
+		"other VLANs":                {PortConfig{Options: protected}, PortConfig{VLAN: vlan.Policy{VLAN: 7}}, ""},
+		"tunnels":                    {PortConfig{VLAN: vlan.Policy{Mode: vlan.Tunnel, VLAN: 5}, Options: protected}, PortConfig{VLAN: vlan.Policy{Mode: vlan.Tunnel, VLAN: 5}}, "p2"},
+		"trunk and its native":       {PortConfig{VLAN: vlan.Policy{Mode: vlan.NativeUntagged, VLAN: 9}, Options: protected}, PortConfig{VLAN: vlan.Policy{VLAN: 9}}, "p2"},
+		"every untagged one tagged":  {PortConfig{VLAN: vlan.Policy{VLAN: 1, PriorityTags: vlan.Always}, Options: protected}, PortConfig{}, "p2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newGuardBench(t)
@@ -124,10 +134,13 @@ func TestLoopProtect(t *testing.T) {
 			if ev := awaitKind(t, events, LoopBegan); ev.Port != "p10" || ev.From != "p2" {
 				t.Errorf("event: %+v", ev)
 			}
-			b.pass(2 * firstBar) // in which it was tried once, and is barred for twice as long
+			b.pass(2 * firstBar) // in which it was tried once or twice, and is barred for longer
 			b.states("after a trial", cut)
+			if loops := b.Loops("sw0"); len(loops) != 1 || !loops[0].Cut {
+				t.Errorf("loops: %v", loops)
+			}
 			b.wires = nil
-			b.pass(2*firstBar + 2*trialTime)
+			b.pass(3*firstBar + 2*trialTime)
 			b.states("without the wire", free)
 		})
 	}
@@ -139,6 +152,14 @@ func trunkOf(t *testing.T, list string) vlan.Policy {
 		t.Fatal(err)
 	}
 	return vlan.Policy{Mode: vlan.Trunk, Trunk: &set}
+}
+
+func tunnelOf(t *testing.T, list string) vlan.Policy {
+	set, err := vlan.ParseSet(list, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return vlan.Policy{Mode: vlan.Tunnel, VLAN: 5, CVLANs: &set}
 }
 
 func awaitKind(t *testing.T, events <-chan Event, kind EventKind) Event {
@@ -253,24 +274,84 @@ func TestProbesOfOthers(t *testing.T) {
 		other[at] ^= octet
 		return porttest.Wire{Bytes: other}
 	}
-	const vid, token, nonce = 31, 22, 32
+	const token, nonce = 22, 30
 	b.send("p2", with(token, 1))
 	if n := len(b.took("p1")); n != 1 {
 		t.Errorf("of another switch's probe %d copies have left, want 1", n)
 	}
-	b.send("p2", with(nonce, 1), with(vid, 1), porttest.Wire{Bytes: probe[:39]})
+	b.send("p2", with(nonce, 1), porttest.Wire{Bytes: probe[:37]})
 	if n := len(b.took("p1")); n != 1 {
 		t.Errorf("of what is cut off %d copies have left, want 1", n)
 	}
 	b.send("p3", sent[0])
 	b.pass(time.Second)
 	b.states("with what is invented", map[string]State{"p1": Up, "p2": Up, "p3": Up})
-	if n := b.counters("p2").Drops[frame.LoopProbe]; n != 2 {
-		t.Errorf("%d were dropped as probes, want 2", n)
+	if n := b.counters("p2").Drops[frame.LoopProbe]; n != 1 {
+		t.Errorf("%d were dropped as probes, want 1", n)
 	}
-	b.send("p2", sent[0])
-	b.pass(guardTick)
+	// Inventing many does not hide those that come back.
+	for range 1000 {
+		b.pass(probeBack)
+		for _, w := range b.took("p1") {
+			b.send("p2", w)
+		}
+		for i := range byte(20) {
+			b.send("p2", with(nonce+1, 1+i))
+		}
+	}
 	b.states("with what was sent", map[string]State{"p1": Lost, "p2": Up, "p3": Up})
+}
+
+// TestLoopsOfOtherKinds: they are found, whatever they carry and whoever learns.
+func TestLoopsOfOtherKinds(t *testing.T) {
+	t.Run("bridges that forward no multicast", func(t *testing.T) {
+		b := newGuardBench(t)
+		b.noMulticast = true
+		b.add(PortConfig{Name: "p1", Options: protected})
+		b.add(PortConfig{Name: "p2"})
+		b.wire("p1", "p2")
+		b.pass(5 * time.Second)
+		b.states("at last", map[string]State{"p1": Lost, "p2": Up})
+	})
+	t.Run("two wires from VLAN to VLAN", func(t *testing.T) {
+		b := newGuardBench(t)
+		for name, vid := range map[string]vlan.ID{"p1": 10, "p2": 20, "p3": 10, "p4": 20} {
+			b.add(PortConfig{Name: name, VLAN: vlan.Policy{VLAN: vid}, Options: protected})
+		}
+		b.wire("p1", "p2")
+		b.pass(3 * time.Second)
+		b.states("one wire", map[string]State{"p1": Up, "p2": Up, "p3": Up, "p4": Up})
+		b.wire("p3", "p4")
+		b.pass(3 * time.Second)
+		cut := 0
+		for _, name := range []string{"p1", "p2", "p3", "p4"} {
+			if info, err := b.Port("sw0", name); err == nil && info.State != Up {
+				cut++
+			}
+		}
+		if cut != 1 {
+			t.Errorf("%d ports are barred, want 1", cut)
+		}
+	})
+	t.Run("nothing is learned", func(t *testing.T) {
+		b := newGuardBench(t)
+		for _, name := range []string{"p1", "p2", "p3"} {
+			b.add(PortConfig{Name: name, Options: Options{NoLearn: true}})
+		}
+		b.wire("p1", "p2")
+		sw, err := b.find("sw0")
+		b.must(err)
+		b.watchLoops(sw, b.now)
+		b.send("p3", untagged(frame.Broadcast, mac(1)))
+		for range floodRate {
+			b.carry()
+		}
+		b.watchLoops(sw, b.now.Add(time.Second))
+		b.pass(time.Second)
+		if loops := b.Loops("sw0"); len(loops) != 1 || !loops[0].Probed {
+			t.Errorf("loops: %v", loops)
+		}
+	})
 }
 
 // TestLoopThroughAnotherSwitch finds one that two patches make, and bars one of them.

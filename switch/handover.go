@@ -26,6 +26,7 @@ import (
 type Estate struct {
 	Uptime   time.Duration // of its clock
 	Ports    []EstatePort  // that hang on something
+	Bars     []EstateBar
 	Stations map[string]Stations
 }
 
@@ -34,11 +35,11 @@ type EstatePort struct {
 	ID     port.Identity
 	Handed port.Handed
 	IfName string // that the far end is to have when it is made anew
-	Bar    *EstateBar
 }
 
 // EstateBar is why a port is barred, and for how long still.
 type EstateBar struct {
+	ID          port.Identity
 	Reason      string
 	VLAN        vlan.ID
 	Left, Delay time.Duration
@@ -81,6 +82,9 @@ func (e *Engine) BeginHandover(ctx context.Context) (Estate, error) {
 	h := new(handover)
 	est := Estate{Uptime: time.Duration(e.clock()) * time.Millisecond, Stations: make(map[string]Stations)}
 	for _, p := range e.allPorts() {
+		if b := &p.bar; b.on() {
+			est.Bars = append(est.Bars, EstateBar{port.Identity{Switch: p.sw.name, Port: p.cfg.Name}, b.reason, b.vlan, max(time.Until(b.until), 0), b.delay})
+		}
 		if p.attached == nil || p.status.Gone {
 			continue
 		}
@@ -90,24 +94,13 @@ func (e *Engine) BeginHandover(ctx context.Context) (Estate, error) {
 			return Estate{}, errorf(Failed, "port %s cannot be handed over: %v", p.name(), err)
 		}
 		h.ports = append(h.ports, p)
-		est.Ports = append(est.Ports, EstatePort{port.Identity{Switch: p.sw.name, Port: p.cfg.Name}, handed, p.ifName, p.bar.estate()})
+		est.Ports = append(est.Ports, EstatePort{port.Identity{Switch: p.sw.name, Port: p.cfg.Name}, handed, p.ifName})
 	}
 	for _, sw := range e.all() {
 		est.Stations[sw.name] = e.stationsOf(sw)
 	}
 	e.leaving = h
 	return est, nil
-}
-
-func (b *bar) estate() *EstateBar {
-	if !b.on() {
-		return nil
-	}
-	return &EstateBar{b.reason, b.vlan, max(time.Until(b.until), 0), b.delay}
-}
-
-func (b *EstateBar) bar() bar {
-	return bar{reason: b.Reason, vlan: b.VLAN, until: time.Now().Add(b.Left), delay: b.Delay}
 }
 
 func (e *Engine) stationsOf(sw *Switch) (s Stations) {
@@ -237,13 +230,12 @@ func (e *Engine) Remember(est Estate) {
 		if stands, err := e.findPort(p.ID.Switch, p.ID.Port); err == nil {
 			e.mu.Lock()
 			stands.ifName = p.IfName
-			if p.Bar != nil {
-				stands.bar = p.Bar.bar()
-			}
 			e.mu.Unlock()
-			if p.Bar != nil {
-				e.update(stands, stands.status)
-			}
+		}
+	}
+	for _, b := range est.Bars {
+		if stands, err := e.findPort(b.ID.Switch, b.ID.Port); err == nil {
+			e.setBar(stands, bar{reason: b.Reason, vlan: b.VLAN, until: time.Now().Add(b.Left), delay: b.Delay})
 		}
 	}
 	for name, s := range est.Stations {

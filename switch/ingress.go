@@ -44,10 +44,10 @@ func (a *admitted) admit(sn *snapshot, in *view, f *frame.Frame) (r frame.Reason
 	case !dst.IsMulticast():
 		a.kind = floodUnicast
 		a.to = fdb.StationOf(a.vid, dst)
+	case (dst.IsBroadcast() || dst == probeGroup) && in.recognise(f, a.vid):
+		return frame.LoopProbe
 	case dst.IsBroadcast():
 		a.kind = floodBroadcast
-	case dst == probeGroup && in.recognise(f, a.vid):
-		return frame.LoopProbe
 	default:
 		if a.kind, r = sn.multicast(in, dst); r != frame.Pass {
 			return r

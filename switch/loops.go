@@ -2,6 +2,7 @@ package vswitch
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -20,6 +21,7 @@ type Loop struct {
 	VLAN   vlan.ID
 	Since  time.Time
 	Probed bool // a probe came back: else only a station moves back and forth
+	Cut    bool // as one of the ports is barred
 }
 
 const (
@@ -87,6 +89,66 @@ type standing struct {
 	Loop
 	seen   time.Time // last
 	probed time.Time // last, by the guard
+	sure   time.Time // what is probed from then on and comes back has a port barred
+}
+
+// floodRate is how many frames for many a second have a switch doubt that they come
+// from stations, where two ports bring so many, and maxDoubts from how many of them it
+// makes sure at a time. Where nothing is learned, no station moves.
+const (
+	floodRate = 1000
+	maxDoubts = 16
+)
+
+// floodBits are those of the count in lane.flooded, which has the VLAN above: one store
+// a frame.
+const floodBits = 52
+
+func (l *lane) countFlood(id vlan.ID) {
+	l.flooded.Store(uint64(id)<<floodBits | (l.flooded.Load()+1)&(1<<floodBits-1))
+}
+
+// doubtsOf returns ports that have brought that many since it was last called.
+func (sw *Switch) doubtsOf(d time.Duration) map[string]vlan.ID {
+	doubts := make(map[string]vlan.ID)
+	for _, v := range sw.snapshot.Load().views {
+		if v == nil {
+			continue
+		}
+		var n uint64
+		id := vlan.ID(0)
+		for _, l := range v.lanes {
+			of := l.flooded.Load()
+			n += of & (1<<floodBits - 1)
+			if of > 0 {
+				id = vlan.ID(of >> floodBits)
+			}
+		}
+		if float64(n-v.core.flooded) > floodRate*d.Seconds() && len(doubts) < maxDoubts {
+			doubts[v.core.name] = id
+		}
+		v.core.flooded = n
+	}
+	if len(doubts) < 2 {
+		return nil
+	}
+	return doubts
+}
+
+// forgetLoopsLocked forgets the loops by a port.
+func (sw *Switch) forgetLoopsLocked(name string) {
+	delete(sw.doubts, name)
+	maps.DeleteFunc(sw.loops, func(pair [2]string, _ *standing) bool { return pair[0] == name || pair[1] == name })
+}
+
+// cutLocked reports whether a loop is cut, as one of its ports is barred.
+func (sw *Switch) cutLocked(pair [2]string) bool {
+	for _, name := range pair {
+		if p := sw.ports[name]; p != nil && p.bar.on() {
+			return true
+		}
+	}
+	return false
 }
 
 func pairOf(a, b string) [2]string { return [2]string{min(a, b), max(a, b)} }
@@ -98,13 +160,16 @@ func (e *Engine) tellLoop(kind EventKind, sw *Switch, l Loop) {
 
 // watchLoops draws the conclusions from what moved.
 func (e *Engine) watchLoops(sw *Switch, now time.Time) {
+	began := sw.watch.began
 	found, over := sw.watch.take(now)
 	if !over {
 		return
 	}
+	doubts := sw.doubtsOf(now.Sub(began))
 	sn := sw.snapshot.Load()
-	var began, ended []Loop
+	var fresh, ended []Loop
 	e.mu.Lock()
+	sw.doubts = doubts
 	for ports, id := range found {
 		a, b := sn.name(ports[0]), sn.name(ports[1])
 		if a == "" || b == "" {
@@ -115,18 +180,21 @@ func (e *Engine) watchLoops(sw *Switch, now time.Time) {
 		if l == nil {
 			l = &standing{Loop: Loop{Ports: pair, VLAN: id, Since: now}}
 			sw.loops[pair] = l
-			began = append(began, l.Loop)
+			fresh = append(fresh, l.Loop)
 		}
 		l.seen = now
 	}
 	for pair, l := range sw.loops {
-		if now.Sub(l.seen) > loopCalm {
+		if now.Sub(l.seen) > loopCalm && !sw.cutLocked(pair) {
 			delete(sw.loops, pair)
 			ended = append(ended, l.Loop)
 		}
 	}
 	e.mu.Unlock()
-	for _, l := range began {
+	if len(doubts) > 0 {
+		e.raiseAlarm()
+	}
+	for _, l := range fresh {
 		e.log.Warn("there is a loop, or two stations have one address: they move back and forth between two ports", "switch", sw.name, "ports", l.Ports, "vlan", l.VLAN)
 		e.tellLoop(LoopBegan, sw, l)
 		e.raiseAlarm()
@@ -146,8 +214,10 @@ func (e *Engine) Loops(name string) []Loop {
 		return nil
 	}
 	var all []Loop
-	for _, l := range sw.loops {
-		all = append(all, l.Loop)
+	for pair, l := range sw.loops {
+		loop := l.Loop
+		loop.Cut = sw.cutLocked(pair)
+		all = append(all, loop)
 	}
 	slices.SortFunc(all, func(a, b Loop) int {
 		return cmp.Or(cmp.Compare(a.Ports[0], b.Ports[0]), cmp.Compare(a.Ports[1], b.Ports[1]))

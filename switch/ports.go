@@ -210,7 +210,7 @@ func (p *Port) settle() {
 		p.state, p.reason = Down, ""
 	case p.peer != nil && p.peer.cfg.Down:
 		p.state, p.reason = Lost, fmt.Sprintf("no carrier: the far end %s/%s is down", p.peer.sw.name, p.peer.cfg.Name)
-	case p.peer != nil && p.peer.bar.on():
+	case p.peer != nil && p.peer.bar.shut(): // on trial, its probes need a way
 		p.state, p.reason = Lost, fmt.Sprintf("no carrier: the far end %s/%s is barred after a loop", p.peer.sw.name, p.peer.cfg.Name)
 	case p.bar.on() && !p.detached() && !p.status.Gone:
 		p.state, p.reason = Lost, p.bar.reason
@@ -423,6 +423,7 @@ func (e *Engine) removePorts(ports []*Port) []Attachment {
 	e.mu.Lock()
 	for p := range set {
 		delete(p.sw.ports, p.cfg.Name)
+		p.sw.forgetLoopsLocked(p.cfg.Name)
 		e.watchLocked(p, nil)
 	}
 	e.mu.Unlock()

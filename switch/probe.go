@@ -2,7 +2,10 @@ package vswitch
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/binary"
+	"sync/atomic"
+	"time"
 
 	"github.com/vswitch/vswitch/frame"
 	"github.com/vswitch/vswitch/vlan"
@@ -10,13 +13,13 @@ import (
 
 // A probe is a frame that a switch sends by one of its ports, to see by which it
 // comes back. To all others it is a multicast that nobody has asked for, which
-// bridges forward: to a locally administered group, with the first EtherType that
-// IEEE Std 802 leaves to experiments. Behind that:
+// bridges forward: to a locally administered group and, as some forward no multicast,
+// by turns to all; with the first EtherType that IEEE Std 802 leaves to experiments.
+// Behind that:
 //
 //	0  8  probeMagic
 //	8  8  the switch's token, new with each daemon
-//	16 2  VLAN in which it was sent
-//	18 8  nonce, which nobody has seen but who is behind the port
+//	16 8  nonce, which nobody has seen but who is behind the port
 //
 // A switch drops what it has sent itself, and forwards the probes of others, so that
 // a loop through several switches is found, too.
@@ -28,40 +31,78 @@ const (
 
 var probeMagic = []byte("vsw-loop")
 
-// newProbe returns a probe to be sent in a VLAN, without a tag.
-func (sw *Switch) newProbe(vid vlan.ID, nonce uint64) frame.Frame {
+// maxForeign is how often a probe is forwarded that comes back in another VLAN than it
+// was sent in: over wires that join VLANs, it may come round to its own.
+const maxForeign = 16
+
+// sentProbe is a probe under way. Workers find it by its nonce.
+type sentProbe struct {
+	port *Port
+	vlan vlan.ID
+	at   time.Time
+
+	back    atomic.Pointer[core] // by which port it came back last; nil: by none yet
+	foreign atomic.Int32         // how often it was forwarded in another VLAN
+}
+
+func newNonce() uint64 {
+	var b [8]byte
+	rand.Read(b[:])
+	return binary.BigEndian.Uint64(b[:])
+}
+
+// newProbe returns a probe to be sent, without a tag but for that of a customer; 0:
+// none.
+func (sw *Switch) newProbe(cvid vlan.ID, nonce uint64, toAll bool) frame.Frame {
 	b := make([]byte, frame.OffloadLen, frame.OffloadLen+probeLen)
-	group := probeGroup.MAC()
-	b = append(b, group[:]...)
+	to := probeGroup.MAC()
+	if toAll {
+		to = frame.Broadcast
+	}
+	b = append(b, to[:]...)
 	b = append(b, 2) // locally administered
 	b = append(b, sw.token[:5]...)
+	if cvid != 0 {
+		b = binary.BigEndian.AppendUint16(b, frame.TPIDCustomer)
+		b = binary.BigEndian.AppendUint16(b, uint16(cvid))
+	}
 	b = binary.BigEndian.AppendUint16(b, probeType)
 	b = append(b, probeMagic...)
 	b = append(b, sw.token[:]...)
-	b = binary.BigEndian.AppendUint16(b, uint16(vid))
 	b = binary.BigEndian.AppendUint64(b, nonce)
 	var f frame.Frame
 	f.Reset(b[:cap(b)], 0, frame.Offload{})
 	return f
 }
 
-// recognise reports whether a frame to [probeGroup] that came in by the port, in that
-// VLAN, is a probe of its switch, and keeps it for the guard. One that has changed
-// VLANs says nothing of a loop.
+// recognise reports whether a frame that came in by the port, in that VLAN, is a probe
+// of its switch, which goes no further, and notes by which port it came back.
 func (c *core) recognise(f *frame.Frame, vid vlan.ID) bool {
 	b := f.Rest()
-	if len(b) < 28 || binary.BigEndian.Uint16(b) != probeType || !bytes.Equal(b[2:10], probeMagic) || !bytes.Equal(b[10:18], c.sw.token[:]) {
+	if len(b) > frame.TagLen && frame.IsTPID(binary.BigEndian.Uint16(b)) {
+		b = b[frame.TagLen:] // a customer's
+	}
+	if len(b) < 26 || binary.BigEndian.Uint16(b) != probeType || !bytes.Equal(b[2:10], probeMagic) || !bytes.Equal(b[10:18], c.sw.token[:]) {
 		return false
 	}
-	if vlan.ID(binary.BigEndian.Uint16(b[18:])) == vid {
-		c.returned.Store(binary.BigEndian.Uint64(b[20:]))
+	sent := c.sw.sent.Load()
+	if sent == nil {
+		return true
+	}
+	p := (*sent)[binary.BigEndian.Uint64(b[18:])]
+	switch {
+	case p == nil: // too late, or invented
+	case p.vlan == vid:
+		p.back.Store(c)
+	case p.foreign.Add(1) <= maxForeign:
+		return false
 	}
 	return true
 }
 
 // listen is recognise for a port that is not up, and takes in nothing else.
 func (c *core) listen(policy *vlan.Policy, f *frame.Frame) bool {
-	if dst, _ := f.Addresses(); dst != probeGroup {
+	if dst, _ := f.Addresses(); dst != probeGroup && !dst.IsBroadcast() {
 		return false
 	}
 	vid, _, r := policy.Ingress(f)

@@ -21,7 +21,7 @@ type core struct {
 	gone  atomic.Bool // a worker found the device gone, and nobody has looked yet
 	hot   atomic.Bool // a worker found the device worth a boost
 
-	returned atomic.Uint64 // nonce of a probe that came in and that nobody has looked at; 0: none
+	flooded uint64 // by the lanes, when the housekeeper last looked: its own
 }
 
 // lane is one worker's share of a port: its counters and the copies that wait
@@ -32,6 +32,8 @@ type lane struct {
 	n      int
 	copies [port.BatchFrames]port.Copy
 	meters [storm.Classes]storm.Meter
+
+	flooded atomic.Uint64 // frames for many that came in, below the VLAN of the last: see countFlood
 }
 
 func newCore(sw *Switch, id fdb.PortID, name string, workers int) *core {

@@ -48,11 +48,14 @@ const (
 // loopWords says where a loop is, since when, and by what it shows.
 func loopWords(l *api.Loop) string {
 	where, sign := "between "+l.Ports[0]+" and "+l.Ports[1], "a station moves back and forth"
-	switch {
-	case l.Ports[0] == l.Ports[1]:
-		where, sign = "at "+l.Ports[0], "what leaves there comes back"
-	case l.Probed:
+	if l.Probed {
 		sign = "what leaves by one comes back by the other"
+	}
+	if l.Ports[0] == l.Ports[1] {
+		where, sign = "at "+l.Ports[0], "what leaves there comes back"
+	}
+	if l.Cut {
+		sign = "cut by loop protection"
 	}
 	return fmt.Sprintf("%s in VLAN %d since %s: %s", where, l.VLAN, l.Since.Local().Format(time.TimeOnly), sign)
 }
