@@ -2,7 +2,10 @@ package e2e
 
 import (
 	"fmt"
+	"os"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -127,5 +130,40 @@ func TestAHundredPortsForwardAgain(t *testing.T) {
 	t.Logf("answers after %v, forwards after %v", answers.Round(time.Millisecond), time.Since(begin).Round(time.Millisecond))
 	for _, p := range h.Ports() {
 		h.AwaitState(p.Name, "up")
+	}
+}
+
+// TestDaemonsOfTwoContainers: daemons whose sockets have the same path, each in namespaces
+// of its own, leave each other's devices alone, also those in other namespaces.
+func TestDaemonsOfTwoContainers(t *testing.T) {
+	h := NewHost(t, NoDaemon)
+	box, far := h.Namespace("box"), h.Namespace("far")
+	dir := h.Path("same")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p := box.Go("unshare", "--mount", "sh", "-c", `mount -t tmpfs tmpfs "$1" && exec "$2" --socket "$1/sock" --state-dir "$1/state"`, "sh", dir, vswitchdPath(t, true))
+	p.Expect(t, "vswitchd is ready")
+	inBox := func(args ...string) string {
+		pid := strconv.Itoa(p.Pid)
+		return h.Run(append([]string{"nsenter", "-t", pid, "-m", "-n", vsctlPath(t), "--socket", dir + "/sock"}, args...)...)
+	}
+	inBox("port", "add", "own", "--tap")
+	inBox("port", "add", "far", "--tap", "--netns", far.path, "--ifname", "far0")
+	outside := h.Second("outside")
+	outside.Socket = dir + "/sock"
+	outside.Start()
+	if log := outside.Log(); strings.Contains(log, "removed") {
+		t.Errorf("the second daemon removes what is the first one's:\n%s", log)
+	}
+	box.AwaitLink("own")
+	far.AwaitLink("far0")
+	if out := inBox("port", "list"); strings.Contains(out, "lost") {
+		t.Errorf("a port is lost:\n%s", out)
+	}
+	outside.MustCleanShutdown()
+	p.Signal(syscall.SIGTERM)
+	if r := p.Wait(t, Patience); r.Code != 0 {
+		t.Errorf("exit %d: %s", r.Code, r.Output())
 	}
 }

@@ -33,17 +33,17 @@ func identity(s string) (id Identity) {
 
 // marker makes the marks of one instance of the daemon.
 type marker struct {
-	instance string
+	instance string // and its namespace: daemons in containers may have sockets of one name
 	group    uint32 // of what is made
 	doomed   uint32 // of what is about to be deleted, all at once
 	home     uint64 // inode of the daemon's namespace
 }
 
 func newMarker(instance string, home uint64) marker {
-	sum := sha256.Sum256([]byte(instance))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s in %d", instance, home))
 	// People's groups are small numbers; negative ones show badly.
 	group := binary.BigEndian.Uint32(sum[:])&0x3ffffffe | 0x40000000
-	return marker{instance, group, group | 1, home}
+	return marker{hex.EncodeToString(sum[:6]), group, group | 1, home}
 }
 
 const aliasPrefix = "vswitch:"

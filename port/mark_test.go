@@ -6,7 +6,13 @@ import (
 )
 
 func TestMarksTellInstancesApart(t *testing.T) {
-	a, b := newMarker("aa", 1), newMarker("aaa", 1)
+	for _, b := range []marker{newMarker("aaa", 1), newMarker("aa", 2)} {
+		tellApart(t, newMarker("aa", 1), b)
+	}
+}
+
+func tellApart(t *testing.T, a, b marker) {
+	t.Helper()
 	id := Identity{"sw0", "p1"}
 	for _, test := range []struct {
 		group uint32
@@ -30,7 +36,7 @@ func TestMarksTellInstancesApart(t *testing.T) {
 	if a.group == b.group || a.doomed == b.doomed || a.group == a.doomed || int32(a.group) < 1000 {
 		t.Errorf("groups: %#x %#x, %#x %#x", a.group, a.doomed, b.group, b.doomed)
 	}
-	if instance, port, ok := aliasOwner(a.alias(id)); instance != "aa" || port != "sw0/p1" || !ok {
+	if instance, port, ok := aliasOwner(a.alias(id)); instance != a.instance || port != "sw0/p1" || !ok {
 		t.Errorf("aliasOwner: got %q %q %v", instance, port, ok)
 	}
 }
