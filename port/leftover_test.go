@@ -268,12 +268,12 @@ func TestRemovalAfterKill(t *testing.T) {
 				t.Errorf("removed %d, %v, want 5 (a veth, two TAPs, a vm, a dev)", n, err)
 			}
 			left := devices(t)
-			for _, name := range []string{"swa-p0", "avm", "ahost", "a11ce"} {
+			for _, name := range []string{"swa-p0", "avm", "ahost", h.instance} {
 				if strings.Contains(left, name) {
 					t.Errorf("left %s:\n%s", name, left)
 				}
 			}
-			for _, name := range []string{"swb-p0", "bvm", "vswitch-b0b-"} {
+			for _, name := range []string{"swb-p0", "bvm", "vswitch-" + newMarker("b0b", h.home).instance + "-"} {
 				if !strings.Contains(left, name) {
 					t.Errorf("took %s, of another instance; there is\n%s", name, left)
 				}

@@ -63,7 +63,7 @@ func TestDevIsPutBack(t *testing.T) {
 				t.Fatal(err)
 			}
 			during := state(t, "d1")
-			contains(t, "in use", during, "UP", "promiscuity 1", "vswitch-c0ffee-u", "disable_ipv6 1")
+			contains(t, "in use", during, "UP", "promiscuity 1", "vswitch-"+h.instance+"-u", "disable_ipv6 1")
 			if test.mtu != 0 {
 				contains(t, "in use", during, "mtu 1400")
 			}
@@ -152,7 +152,7 @@ func TestVMIsMadeAsAsked(t *testing.T) {
 	for _, queues := range []int{0, 4} {
 		a := h.open("g1", Config{Kind: VM, Device: "vm9", Owner: "65534", Queues: queues, MTU: 1400})
 		show := run(t, "ip", "-details", "link", "show", "vm9")
-		contains(t, "link", show, "NOARP", "mtu 1400", "qdisc noqueue", "NO-CARRIER", "user nobody", "persist on", "vnet_hdr on", "alias vswitch:c0ffee:sw0/g1")
+		contains(t, "link", show, "NOARP", "mtu 1400", "qdisc noqueue", "NO-CARRIER", "user nobody", "persist on", "vnet_hdr on", "alias vswitch:"+h.instance+":sw0/g1")
 		if s := a.Status(); s != (Status{MTU: 1400, Device: "vm9", Reason: "nobody has opened the TAP vm9: a VM monitor would"}) {
 			t.Errorf("Status: got %+v", s)
 		}

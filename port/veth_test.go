@@ -39,8 +39,8 @@ func TestVethIsMadeAsAsked(t *testing.T) {
 		"tx-udp_tnl-segmentation: off", "tx-gre-segmentation: off", "tx-checksum-sctp: off", "tx-gso-list: off",
 		"tx-tcp-segmentation: on", "tx-tcp6-segmentation: on", "tx-udp-segmentation: on", "tx-checksum-ip-generic: on")
 	contains(t, "our side", run(t, "ip", "-details", "link", "show", "sw0-p1"),
-		"NOARP", "mtu 65535", "state UP", "alias vswitch:c0ffee:sw0/p1", "group ")
-	contains(t, "filter", run(t, "tc", "filter", "show", "dev", "sw0-p1", "ingress"), "vswitch-c0ffee", "direct-action")
+		"NOARP", "mtu 65535", "state UP", "alias vswitch:"+h.instance+":sw0/p1", "group ")
+	contains(t, "filter", run(t, "tc", "filter", "show", "dev", "sw0-p1", "ingress"), "vswitch-"+h.instance, "direct-action")
 	if out := run(t, "ip", "addr", "show", "sw0-p1"); strings.Contains(out, "inet") {
 		t.Errorf("our side has addresses:\n%s", out)
 	}
@@ -113,7 +113,7 @@ func TestTapIsMadeAsAsked(t *testing.T) {
 		if a.Info.IfName != test.ifName || a.Info.MTU != 1400 {
 			t.Errorf("Info: got %+v", a.Info)
 		}
-		contains(t, "link", test.show("ip", "-details", "link", "show", test.ifName), "02:00:00:00:00:08", "mtu 1400", "LOWER_UP", "alias vswitch:c0ffee:sw0/t9")
+		contains(t, "link", test.show("ip", "-details", "link", "show", test.ifName), "02:00:00:00:00:08", "mtu 1400", "LOWER_UP", "alias vswitch:"+h.instance+":sw0/t9")
 		contains(t, "addresses", test.show("ip", "addr", "show", test.ifName), "inet 10.2.0.2/24", "inet6 fd01::2/64")
 		contains(t, "routes", test.show("ip", "route"), "default via 10.2.0.1")
 		if s := a.Status(); s != (Status{Carrier: true, MTU: 1400, Device: test.ifName, IfName: test.ifName}) {
