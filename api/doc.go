@@ -48,6 +48,7 @@ const (
 	Failed     Code = "failed"      // the system did not do what should have worked (500)
 	Busy       Code = "busy"        // too many connections at once (503)
 	Closing    Code = "closing"     // the daemon is on its way out (503)
+	Moved      Code = "moved"       // another daemon has taken its place, and answers at the same socket; nothing was done (503)
 )
 
 // The codes of a client that got no answer.

@@ -103,6 +103,7 @@ var statuses = map[api.Code]int{
 	api.Failed:     http.StatusInternalServerError,
 	api.Busy:       http.StatusServiceUnavailable,
 	api.Closing:    http.StatusServiceUnavailable,
+	api.Moved:      http.StatusServiceUnavailable,
 }
 
 // refusal turns an error into an answer.

@@ -75,14 +75,6 @@ func (s *Server) setConfig(ctx context.Context, r *http.Request, body []byte) (a
 	if err := file.Err(); err != nil {
 		return answer{}, err
 	}
-	// The others wait: nobody changes meanwhile what was compared.
-	if spec.DryRun {
-		s.configuring.RLock()
-		defer s.configuring.RUnlock()
-	} else {
-		s.configuring.Lock()
-		defer s.configuring.Unlock()
-	}
 	have, err := s.standing()
 	if err != nil {
 		return answer{}, err

@@ -91,6 +91,19 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, m methods) {
 	}
 }
 
+var errMoved = api.Errorf(api.Moved, "another vswitchd has taken over: nothing was done, ask again")
+
+// Alone calls fn while nobody changes anything.
+func (s *Server) Alone(fn func()) {
+	s.configuring.Lock()
+	defer s.configuring.Unlock()
+	fn()
+}
+
+// Moved has requests that wait be told that another daemon answers from now on. Whoever
+// calls it lets nobody change anything, as Config.Takeover does.
+func (s *Server) Moved() { s.moved.Store(true) }
+
 // forbid says to who may only look what would work.
 func (s *Server) forbid(r *http.Request, c *conn) error {
 	s.cfg.Log.Info("forbidden", "method", r.Method, "path", r.URL.Path, "uid", c.cred.Uid, "pid", c.cred.Pid)
@@ -119,6 +132,9 @@ func (s *Server) look(w http.ResponseWriter, r *http.Request, p *peer, h handler
 	}
 	defer g.leave()
 	a, err := h(r.Context(), r, nil)
+	if s.moved.Load() { // the answer may be that of an engine which has nothing any more
+		err = errMoved
+	}
 	if err != nil {
 		a = refusal(err)
 	}
@@ -140,9 +156,15 @@ func (s *Server) changed(r *http.Request, c *conn, h handler, body []byte) answe
 	ctx, cancel := context.WithTimeout(r.Context(), workTime)
 	defer cancel()
 	start := time.Now()
-	if r.URL.Path != configPath {
+	if r.URL.Path == configPath {
+		s.configuring.Lock() // nobody changes meanwhile what is compared
+		defer s.configuring.Unlock()
+	} else {
 		s.configuring.RLock()
 		defer s.configuring.RUnlock()
+	}
+	if s.moved.Load() {
+		return refusal(errMoved)
 	}
 	a, err := s.changeAndKeep(ctx, r, h, body)
 	log := s.cfg.Log.With("method", r.Method, "path", r.URL.Path,

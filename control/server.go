@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vswitch/vswitch/fdb"
@@ -109,6 +110,8 @@ type Server struct {
 	configuring sync.RWMutex
 
 	keeper *keeper // nil: nothing is kept
+
+	moved atomic.Bool // another daemon goes on
 }
 
 // New returns a server of the engine.

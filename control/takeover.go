@@ -32,6 +32,9 @@ func (s *Server) takeover(w http.ResponseWriter, r *http.Request) {
 	s.configuring.Lock()
 	defer s.configuring.Unlock()
 	log := s.cfg.Log.With("uid", c.cred.Uid, "pid", c.cred.Pid)
+	if s.moved.Load() {
+		return // the other one finds a daemon that hangs up
+	}
 	text, err := s.Document()
 	if err == nil {
 		err = s.cfg.Takeover(by, text)

@@ -2,11 +2,18 @@ package e2e
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vswitch/vswitch/handover"
 )
 
 // monitors watches interfaces for changes that somebody could notice.
@@ -236,6 +243,114 @@ func TestTakeoverThatFails(t *testing.T) {
 	h.MustCleanShutdown()
 	h.Start("--takeover")
 	a.Ping(b.Addr("tcp4"))
+}
+
+// TestTakeoverWhileOthersAsk: who looks or changes something while one daemon after another
+// takes over is answered, by one or the other, as if there were one.
+func TestTakeoverWhileOthersAsk(t *testing.T) {
+	h := NewHost(t)
+	const ports = 20
+	for i := range ports {
+		h.VS("port", "add", fmt.Sprint("p", i), "--tap")
+	}
+	stop := make(chan struct{})
+	var asking sync.WaitGroup
+	var asked atomic.Int64
+	ask := func(right func(string) bool, words func(n int) []string) {
+		asking.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if r := h.TryVS(words(n)...); r.Code != 0 || !right(r.Stdout) {
+					t.Errorf("%v: exit %d\n%s", words(n), r.Code, r.Output())
+					return
+				}
+				asked.Add(1)
+			}
+		})
+	}
+	whole := func(out string) bool { return strings.Count(out, "tap") >= ports }
+	ask(whole, func(int) []string { return []string{"config", "show"} })
+	ask(whole, func(int) []string { return []string{"port", "list"} })
+	ask(func(string) bool { return true }, func(n int) []string { return []string{"port", "set", "p1", "--description", fmt.Sprint(n)} })
+	ask(func(string) bool { return true }, func(n int) []string {
+		return []string{"port", []string{"add", "del"}[n%2], "more", []string{"--tap", "--if-exists"}[n%2]}
+	})
+	for range 8 {
+		h.TakeOver()
+	}
+	close(stop)
+	asking.Wait()
+	t.Logf("%d requests", asked.Load())
+}
+
+// TestTakeoverByOneThatHangs: one that is to take over, and says nothing more once frames
+// stand, holds them up for a moment; while it has the folder of the configuration, changes
+// are refused, and no longer.
+func TestTakeoverByOneThatHangs(t *testing.T) {
+	h := NewHost(t)
+	a, b := h.Stack("a", "veth", 1), h.Stack("b", "tap", 2)
+	a.Ping(b.Addr("tcp4"))
+	s := h.Stream(a.Station("eth0"), b.Station("eth0"))
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: h.Socket, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /v1/takeover HTTP/1.1\r\nHost: vswitchd\r\nConnection: Upgrade\r\nUpgrade: vswitch-takeover/1\r\n\r\n")
+	var header []byte
+	for one := make([]byte, 1); !strings.HasSuffix(string(header), "\r\n\r\n"); header = append(header, one...) {
+		if _, err := conn.Read(one); err != nil {
+			t.Fatalf("%v in %q", err, header)
+		}
+	}
+	said := func() string {
+		text, fds, err := handover.Receive(conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		handover.Close(fds)
+		return string(text)
+	}
+	said() // what it leaves
+	if err := handover.Send(conn, []byte("ready"), nil); err != nil {
+		t.Fatal(err)
+	}
+	if word := said(); word != "keep" {
+		t.Fatalf("it says %.40q", word)
+	}
+	folder, err := os.Open(h.StateDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	if err := unix.Flock(int(folder.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	if err := handover.Send(conn, []byte("kept"), nil); err != nil {
+		t.Fatal(err)
+	}
+	said() // what is left, and the descriptors
+	h.Eventually(0, func() error { return asError("ping", a.Try("ping", "-c", "1", "-W", "1", b.Addr("tcp4"))) })
+	if gap := s.Check(); gap > 2*time.Second {
+		t.Errorf("frames stood for %v", gap)
+	}
+	if r := h.TryVS("port", "set", "a", "--description", "refused"); r.Code != 1 || !strings.Contains(r.Output(), "nothing was changed") {
+		t.Errorf("exit %d: %s", r.Code, r.Output())
+	}
+	if err := unix.Flock(int(folder.Fd()), unix.LOCK_UN); err != nil {
+		t.Fatal(err)
+	}
+	h.Eventually(0, func() error { return asError("change", h.TryVS("port", "set", "a", "--description", "kept")) })
+	s.Stop()
+	h.Kill9()
+	h.Start()
+	if p := h.Port("a"); p.Description != "kept" {
+		t.Errorf("the description is %q", p.Description)
+	}
 }
 
 // TestTakeoverIntoAnotherFolder: what the new one is given it keeps whole where it is told

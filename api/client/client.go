@@ -118,6 +118,10 @@ func (c *Client) call(ctx context.Context, method string, path route, in, out an
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	resp, err := c.send(ctx, method, path, in)
+	for again := 0; again < 3 && isMoved(err); again++ {
+		c.Close() // connections to the daemon that was
+		resp, err = c.send(ctx, method, path, in)
+	}
 	if err != nil {
 		return err
 	}
@@ -129,6 +133,12 @@ func (c *Client) call(ctx context.Context, method string, path route, in, out an
 		return c.noAnswer(ctx, fmt.Errorf("read the answer to %s %s: %w", method, path.URL(), err))
 	}
 	return nil
+}
+
+// isMoved reports whether another daemon is to be asked, by the same socket.
+func isMoved(err error) bool {
+	var e *api.Error
+	return errors.As(err, &e) && e.Code == api.Moved
 }
 
 // send makes one request and returns an answer that is no error. The caller
@@ -150,7 +160,8 @@ func (c *Client) send(ctx context.Context, method string, path route, in any) (*
 		req.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := c.http.Do(req)
-	if errors.Is(err, net.ErrClosed) { // by leaveTheDying: nobody has read it
+	hungUp := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
+	if errors.Is(err, net.ErrClosed) || hungUp && method == http.MethodGet { // by leaveTheDying: nobody has read it; or to look does no harm twice
 		if req.GetBody != nil {
 			req.Body, _ = req.GetBody()
 		}

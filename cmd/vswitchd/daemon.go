@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"syscall"
 	"time"
 
@@ -28,6 +29,10 @@ import (
 
 // firstSwitch is the switch that stands where nobody has configured any.
 const firstSwitch = "sw0"
+
+// movedTime is how long those who have connected just before another daemon took over
+// are told so.
+const movedTime = 100 * time.Millisecond
 
 // closeTime is what closing may take: out in two seconds, whatever hangs.
 const closeTime = 1500 * time.Millisecond
@@ -51,7 +56,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 		return err
 	}
 	if o.takeover {
-		from, err := findPredecessor(o.socket)
+		from, err := findPredecessor(ctx, o.socket)
 		if err != nil {
 			return orRights(err)
 		}
@@ -154,7 +159,7 @@ func serveAfter(ctx context.Context, from *predecessor, o options, log *slog.Log
 		if d.listener != nil {
 			err = errors.Join(err, d.listener.Close())
 		}
-		return errors.Join(err, engine.Leave(), closeStore(d.kept))
+		return errors.Join(err, engine.Leave(), d.dropStore())
 	}
 	if d.activated = from.will.Activated; d.activated {
 		d.listener.Leave()
@@ -184,14 +189,17 @@ type running struct {
 	engine   *vswitch.Engine
 	server   *control.Server
 	listener *control.Listener
-	kept     *store.Store // nil: none
 	options  options
 	log      *slog.Logger
+
+	mu   sync.Mutex
+	kept *store.Store // guarded by mu; nil: none
 
 	activated bool // the socket is the service manager's
 
 	asked chan bool     // somebody asks for the end; with the removal of all devices
 	gone  chan struct{} // closed when another daemon has taken over
+	ended chan struct{} // closed when it ends
 }
 
 func newRunning(engine *vswitch.Engine, kept *store.Store, o options, log *slog.Logger) (*running, error) {
@@ -199,7 +207,7 @@ func newRunning(engine *vswitch.Engine, kept *store.Store, o options, log *slog.
 	if err != nil {
 		return nil, err
 	}
-	d := &running{engine: engine, kept: kept, options: o, log: log, asked: make(chan bool, 1), gone: make(chan struct{})}
+	d := &running{engine: engine, kept: kept, options: o, log: log, asked: make(chan bool, 1), gone: make(chan struct{}), ended: make(chan struct{})}
 	shutdown := func(remove bool) {
 		select {
 		case d.asked <- remove:
@@ -323,6 +331,7 @@ func (d *running) serve(ctx context.Context) error {
 			startSuccessor(d.log)
 			continue
 		case <-d.gone:
+			time.Sleep(movedTime)
 			stopServing()
 			return <-served
 		case <-ctx.Done():
@@ -360,6 +369,7 @@ func (d *running) feedWatchdog(ctx context.Context) {
 // end ends the daemon, and leaves its devices or removes them.
 func (d *running) end(ctx context.Context, leave bool, err error, stopServing func(), served <-chan error) error {
 	daemon.SdNotify(false, daemon.SdNotifyStopping)
+	close(d.ended)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
 	defer cancel()
 	// The socket stays until all is gone: another daemon that starts
@@ -372,5 +382,5 @@ func (d *running) end(ctx context.Context, leave bool, err error, stopServing fu
 		err = errors.Join(err, d.engine.Close(closing))
 	}
 	stopServing()
-	return errors.Join(err, <-served, closeStore(d.kept))
+	return errors.Join(err, <-served, d.dropStore())
 }

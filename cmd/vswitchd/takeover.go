@@ -58,6 +58,12 @@ const (
 // handoverTime is what all of it may take, or the old daemon goes on.
 const handoverTime = 20 * time.Second
 
+// stillTime is how long frames may stand, with so many ports, until the new daemon has
+// said that they move: else the old one has them move again.
+func stillTime(ports int) time.Duration {
+	return 900*time.Millisecond + time.Duration(ports)*time.Millisecond
+}
+
 // handOver hands over to who is at the other end.
 func (d *running) handOver(by *net.UnixConn, document []byte) (err error) {
 	if err := by.SetDeadline(time.Now().Add(handoverTime)); err != nil {
@@ -75,7 +81,7 @@ func (d *running) handOver(by *net.UnixConn, document []byte) (err error) {
 		d.engine.Resume() // first: the other one may still have the folder
 		err = errors.Join(err, d.listener.Resume())
 		if released {
-			err = errors.Join(err, d.reopenStore())
+			err = errors.Join(err, d.haveStoreAgain())
 		}
 		d.engine.Abort()
 	}()
@@ -90,7 +96,7 @@ func (d *running) handOver(by *net.UnixConn, document []byte) (err error) {
 		return err
 	}
 	released = true
-	if err := closeStore(d.kept); err != nil {
+	if err := d.dropStore(); err != nil {
 		d.log.Warn("the folder of the configuration is not closed well", "error", err)
 	}
 	if err := handover.Send(by, []byte(wordKeep), nil); err != nil {
@@ -110,6 +116,9 @@ func (d *running) sendRest(by *net.UnixConn) error {
 	rest, fds := d.engine.Stop()
 	text, err := json.Marshal(rest)
 	if err == nil {
+		err = by.SetDeadline(time.Now().Add(stillTime(len(fds))))
+	}
+	if err == nil {
 		err = handover.Send(by, text, fds)
 	}
 	if err == nil {
@@ -125,7 +134,7 @@ func (d *running) sendRest(by *net.UnixConn) error {
 	}
 	// At once, and not by who waits for d.gone: somebody may be about to end us, and
 	// must not take away what is the other one's.
-	d.kept = nil
+	d.server.Moved()
 	d.listener.Leave()
 	if err := d.engine.HandedOver(); err != nil {
 		d.log.Warn("not all was let go", "error", err)
@@ -160,11 +169,46 @@ func (d *running) reopenStore() error {
 	if err != nil {
 		return err
 	}
+	d.mu.Lock()
 	d.kept = kept
+	d.mu.Unlock()
 	if err := d.server.Keep(kept); err != nil {
-		return fmt.Errorf("the configuration cannot be kept: %w", err)
+		return errors.Join(fmt.Errorf("the configuration cannot be kept: %w", err), d.dropStore())
 	}
 	return nil
+}
+
+// dropStore lets go of the folder of the configuration.
+func (d *running) dropStore() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	kept := d.kept
+	d.kept = nil
+	return closeStore(kept)
+}
+
+// storeAgain is how often it is tried to have the folder of the configuration again.
+const storeAgain = time.Second
+
+// haveStoreAgain takes the folder of the configuration back from a daemon that was to
+// take over. One that hangs may still have it: changes are refused until that ends.
+func (d *running) haveStoreAgain() error {
+	err := d.reopenStore()
+	if err == nil {
+		return nil
+	}
+	go func() { // until it has the folder, or the daemon ends
+		for err := err; err != nil; {
+			select {
+			case <-d.ended:
+				return
+			case <-time.After(storeAgain):
+			}
+			d.server.Alone(func() { err = d.reopenStore() })
+		}
+		d.log.Info("the configuration is kept again")
+	}()
+	return err
 }
 
 // expect receives a word.
@@ -190,8 +234,20 @@ type predecessor struct {
 }
 
 // findPredecessor asks the daemon that runs at the socket to hand over; nil: none
-// runs.
-func findPredecessor(path string) (_ *predecessor, err error) {
+// runs. One that is handing over to another, or is ending, hangs up.
+func findPredecessor(ctx context.Context, path string) (p *predecessor, err error) {
+	const times, pause = 3, 100 * time.Millisecond
+	for range times {
+		p, err = askPredecessor(ctx, path)
+		if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			break
+		}
+		time.Sleep(pause)
+	}
+	return p, err
+}
+
+func askPredecessor(ctx context.Context, path string) (_ *predecessor, err error) {
 	c, err := net.DialTimeout("unix", path, time.Second)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 		return nil, nil
@@ -200,7 +256,12 @@ func findPredecessor(path string) (_ *predecessor, err error) {
 		return nil, fmt.Errorf("take over: %w", err)
 	}
 	conn := c.(*net.UnixConn)
+	// It may hang, and we are to end.
+	forget := context.AfterFunc(ctx, func() { conn.Close() })
 	defer func() {
+		if err == nil && !forget() {
+			err = ctx.Err()
+		}
 		if err != nil {
 			conn.Close()
 			err = fmt.Errorf("take over from the vswitchd at %s: %w", path, err)

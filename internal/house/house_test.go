@@ -63,7 +63,7 @@ var mayImport = map[string][]string{
 
 	// These know the product by its programs alone; their guests are made and
 	// booted like those of labs.
-	"e2e":       {"internal/initramfs"},
+	"e2e":       {"handover", "internal/initramfs"},
 	"e2e/agent": {"internal/initramfs"},
 }
 
