@@ -208,10 +208,14 @@ type adder func(context.Context, vswitch.PortConfig) error
 // goes, goes first, so that its names, devices and namespaces are free.
 func (s *Server) steps(have, want *model, add adder) (all []step) {
 	gone := make(map[port.PeerName]bool) // ports, with the far ends of patches
+	var ports []step
 	for _, name := range natural.Sorted(maps.Keys(have.switches)) {
-		all = append(all, s.removeEntries(name, have, want)...)
-		all = append(all, s.removePorts(name, have, want, gone)...)
+		ports = append(ports, s.removePorts(name, have, want, gone)...)
 	}
+	for _, name := range natural.Sorted(maps.Keys(have.switches)) {
+		all = append(all, s.removeEntries(name, have, want, gone)...)
+	}
+	all = append(all, ports...)
 	for _, name := range natural.Sorted(maps.Keys(have.switches)) {
 		if want.switches[name] == nil {
 			all = append(all, s.removeSwitch(name, have.switches[name].settings))
@@ -277,21 +281,20 @@ func (s *Server) removePorts(sw string, have, want *model, gone map[port.PeerNam
 				if err == nil && isPatch {
 					err = s.putPort(ctx, far)
 				}
-				return errors.Join(err, s.putEntries(ctx, have, want, id, old.Attach.Peer))
+				return errors.Join(err, s.putEntries(ctx, have, id, old.Attach.Peer))
 			}})
 	}
 	return all
 }
 
-// putEntries gives ports again the static entries that went with them. Those that
-// were not wanted come again by themselves.
-func (s *Server) putEntries(ctx context.Context, have, want *model, ports ...port.PeerName) (err error) {
+// putEntries gives ports again the static entries that went with them.
+func (s *Server) putEntries(ctx context.Context, have *model, ports ...port.PeerName) (err error) {
 	for _, id := range ports {
 		if have.switches[id.Switch] == nil {
 			continue
 		}
 		for key, at := range have.switches[id.Switch].entries {
-			if at == id.Port && want.hasEntry(id.Switch, key, at) {
+			if at == id.Port {
 				err = errors.Join(err, s.engine.AddFDB(ctx, id.Switch, key.vlan, key.mac, at))
 			}
 		}
@@ -400,11 +403,11 @@ func (s *Server) profileSteps(have *model, want vswitch.Profile) []step {
 }
 
 // removeEntries removes static entries that nobody wants so. Those of ports that go
-// go along, and come again if that is taken back.
-func (s *Server) removeEntries(sw string, have, want *model) (all []step) {
+// are no steps of their own: they go along, and come again if that is taken back.
+func (s *Server) removeEntries(sw string, have, want *model, gone map[port.PeerName]bool) (all []step) {
 	for _, key := range slices.SortedFunc(maps.Keys(have.switches[sw].entries), compareEntries) {
 		at := have.switches[sw].entries[key]
-		if want.hasEntry(sw, key, at) {
+		if want.hasEntry(sw, key, at) || gone[port.PeerName{Switch: sw, Port: at}] {
 			continue
 		}
 		all = append(all, step{fmt.Sprintf("remove entry %s %s", sw, key),

@@ -206,6 +206,55 @@ func TestConfigWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
+// TestConfigTakesEntriesAlong has a port go whose patch leads to another switch, with
+// the static entries of both ends: they are no steps of their own, and come again
+// where it is taken back.
+func TestConfigTakesEntriesAlong(t *testing.T) {
+	d := start(t, nil)
+	const before = `version: 1
+switches:
+  lab:
+    ports:
+      q:
+        patch: sw0/p
+        access: 1
+    fdb:
+      - vlan: 1
+        mac: 02:00:00:00:00:0b
+        port: q
+  sw0:
+    ports:
+      p:
+        patch: lab/q
+        access: 1
+    fdb:
+      - vlan: 1
+        mac: 02:00:00:00:00:0a
+        port: p
+      - vlan: 1
+        mac: 02:00:00:00:00:0c
+        drop: true
+`
+	if _, refusal := apply(t, d, before, false); refusal != "" {
+		t.Fatal(refusal)
+	}
+	_, refusal := apply(t, d, "switches: {lab: {}, sw0: {ports: {z: {netns: "+controltest.Unfit+"}}}}", false)
+	if !strings.Contains(refusal, "as it was, with these ports made again: lab/q") {
+		t.Errorf("of what cannot be made: %q", refusal)
+	}
+	if got := configOf(t, d); got != before {
+		t.Errorf("asked in vain, and got\n%s", got)
+	}
+	r, refusal := apply(t, d, "switches: {lab: {}, sw0: {}}", false)
+	want := "remove entry sw0 VLAN 1 02:00:00:00:00:0c\nremove port lab/q"
+	if got := strings.Join(r.Changes, "\n"); refusal != "" || got != want {
+		t.Errorf("%s\nwas done:\n%s\nwant:\n%s", refusal, got, want)
+	}
+	if got := configOf(t, d); got != "version: 1\nswitches:\n  lab: {}\n  sw0: {}\n" {
+		t.Errorf("there is\n%s", got)
+	}
+}
+
 // TestConfigSaysWhereItIsWrong names lines and columns, also of what only the
 // daemon knows.
 func TestConfigSaysWhereItIsWrong(t *testing.T) {

@@ -29,6 +29,10 @@ const Version = "v0.0.0-test"
 // Absent names the one namespace, container or device that does not exist.
 const Absent = "absent"
 
+// Unfit names the one namespace, container or device that is there, but nothing can
+// be attached to it.
+const Unfit = "unfit"
+
 // Daemon is a running daemon with the switch sw0.
 type Daemon struct {
 	Engine *vswitch.Engine
@@ -151,6 +155,9 @@ func (h *host) Open(ctx context.Context, id port.Identity, cfg port.Config, _ *p
 	}
 	if cfg.Netns == Absent || cfg.Container == Absent || cfg.Device == Absent {
 		return nil, &port.Error{Code: port.NotFound, Message: Absent + " is not there: make it first"}
+	}
+	if cfg.Netns == Unfit || cfg.Container == Unfit || cfg.Device == Unfit {
+		return nil, &port.Error{Code: port.Refused, Message: "nothing can be attached to " + Unfit + ": take another"}
 	}
 	pair, err := porttest.New()
 	if err != nil {
