@@ -205,7 +205,9 @@ func (s *Server) missing(have, want *model) error {
 type adder func(context.Context, vswitch.PortConfig) error
 
 // steps finds what has to be done so that one configuration becomes another: what
-// goes, goes first, so that its names, devices and namespaces are free.
+// goes, goes first, so that its names, devices and namespaces are free. Ports leave
+// profiles before these change, and join them afterwards, so that none is for a moment
+// in VLANs that nobody wants it in.
 func (s *Server) steps(have, want *model, add adder) (all []step) {
 	gone := make(map[port.PeerName]bool) // ports, with the far ends of patches
 	var ports []step
@@ -224,6 +226,7 @@ func (s *Server) steps(have, want *model, add adder) (all []step) {
 	for _, name := range natural.Sorted(maps.Keys(want.switches)) {
 		all = append(all, s.switchSteps(name, have.switches[name], want.switches[name])...)
 	}
+	all = append(all, s.leaveProfiles(have, want, gone)...)
 	for _, name := range slices.Sorted(maps.Keys(want.profiles)) {
 		all = append(all, s.profileSteps(have, want.profiles[name])...)
 	}
@@ -334,19 +337,59 @@ func (s *Server) putPort(ctx context.Context, want vswitch.PortConfig) error {
 	return err
 }
 
+// leaveProfiles changes the ports that leave a profile which is about to change.
+func (s *Server) leaveProfiles(have, want *model, gone map[port.PeerName]bool) (all []step) {
+	for _, sw := range natural.Sorted(maps.Keys(want.switches)) {
+		for _, name := range natural.Sorted(maps.Keys(want.switches[sw].ports)) {
+			id := port.PeerName{Switch: sw, Port: name}
+			if old, stands := have.port(id); stands && !gone[id] {
+				all = append(all, s.changePort(old, have.meanwhile(old, want.switches[sw].ports[name], want))...)
+			}
+		}
+	}
+	return all
+}
+
+// meanwhile returns how a port has to be while profiles become others: without one
+// that changes and is not its own afterwards. Where the next one changes, too, the
+// port has for that time by itself what that will say.
+func (m *model) meanwhile(old, next vswitch.PortConfig, want *model) vswitch.PortConfig {
+	if old.Profile == "" || old.Profile == next.Profile || m.profileStays(old.Profile, want) {
+		return old
+	}
+	if next.Profile == "" || m.profileStays(next.Profile, want) {
+		return next
+	}
+	old.Profile, old.VLAN, old.Options = "", next.VLAN, next.Options
+	return old
+}
+
+// profileStays reports whether a profile stands, and is not changed; one that goes
+// does so when no port has it any more.
+func (m *model) profileStays(name string, want *model) bool {
+	old, stands := m.profiles[name]
+	next, wanted := want.profiles[name]
+	return stands && (!wanted || len(profileDiff(old, next)) == 0)
+}
+
+// changePort changes a port that stands.
+func (s *Server) changePort(old, next vswitch.PortConfig) []step {
+	changes := portDiff(vswitch.PortInfo{PortConfig: old}, next)
+	if len(changes) == 0 {
+		return nil
+	}
+	return []step{{fmt.Sprintf("change port %s/%s: %s", next.Switch, next.Name, strings.Join(changes, "; ")),
+		func(ctx context.Context) error { return s.putPort(ctx, next) },
+		func(ctx context.Context) error { return s.putPort(ctx, old) }}}
+}
+
 // portSteps makes a port, or changes it. Of a patch, one end makes the other.
 func (s *Server) portSteps(id port.PeerName, have, want *model, gone, made map[port.PeerName]bool, add adder) []step {
 	next, _ := want.port(id)
 	old, stands := have.port(id)
 	what := id.Switch + "/" + id.Port
 	if stands && !gone[id] {
-		changes := portDiff(vswitch.PortInfo{PortConfig: old}, next)
-		if len(changes) == 0 {
-			return nil
-		}
-		return []step{{"change port " + what + ": " + strings.Join(changes, "; "),
-			func(ctx context.Context) error { return s.putPort(ctx, next) },
-			func(ctx context.Context) error { return s.putPort(ctx, old) }}}
+		return s.changePort(have.meanwhile(old, next, want), next)
 	}
 	if made[id] {
 		return []step{{"add port " + what, func(ctx context.Context) error { return s.putPort(ctx, next) }, nil}}

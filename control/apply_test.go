@@ -8,6 +8,7 @@ import (
 
 	"github.com/vswitch/vswitch/api"
 	"github.com/vswitch/vswitch/control/controltest"
+	"github.com/vswitch/vswitch/frame"
 )
 
 // configOf returns the configuration as it stands, in YAML.
@@ -178,6 +179,80 @@ func TestConfigTouchesOnlyDifferences(t *testing.T) {
 	for name, was := range before {
 		if now := d.Attached()[name]; now != was && name != "sw0/db" {
 			t.Errorf("%s was made anew: device %d, now %d", name, was, now)
+		}
+	}
+}
+
+// TestConfigChangesProfilesAroundPorts has profiles change while ports leave them, join
+// them and change places. No port is in another VLAN than its first and its last one
+// at any time: what stays in its VLAN keeps its entries.
+func TestConfigChangesProfilesAroundPorts(t *testing.T) {
+	for _, c := range []struct{ name, before, after, steps string }{
+		{"leaves",
+			"profiles: {office: {access: 10}}\nswitches: {sw0: {ports: {a: {netns: a, profile: office}}}}",
+			"profiles: {office: {access: 20}}\nswitches: {sw0: {ports: {a: {netns: a, access: 10}}}}",
+			`change port sw0/a: profile: have office, asked none
+change profile office: vlan: have access VLAN 10, asked access VLAN 20`},
+		{"joins",
+			"profiles: {office: {access: 20}}\nswitches: {sw0: {ports: {a: {netns: a, access: 10}}}}",
+			"profiles: {office: {access: 10}}\nswitches: {sw0: {ports: {a: {netns: a, profile: office}}}}",
+			`change profile office: vlan: have access VLAN 20, asked access VLAN 10
+change port sw0/a: profile: have none, asked office`},
+		{"goes to one that changes, from one that goes",
+			"profiles: {office: {access: 10}, phones: {access: 20}}\nswitches: {sw0: {ports: {a: {netns: a, profile: office}}}}",
+			"profiles: {phones: {access: 10}}\nswitches: {sw0: {ports: {a: {netns: a, profile: phones}}}}",
+			`change profile phones: vlan: have access VLAN 20, asked access VLAN 10
+change port sw0/a: profile: have office, asked phones
+remove profile office`},
+		{"goes to one that stays, from one that changes",
+			"profiles: {office: {access: 10}, phones: {access: 10}}\nswitches: {sw0: {ports: {a: {netns: a, profile: office}}}}",
+			"profiles: {office: {access: 20}, phones: {access: 10}}\nswitches: {sw0: {ports: {a: {netns: a, profile: phones}}}}",
+			`change port sw0/a: profile: have office, asked phones
+change profile office: vlan: have access VLAN 10, asked access VLAN 20`},
+		{"goes to one that is new, from one that changes",
+			"profiles: {office: {access: 10}}\nswitches: {sw0: {ports: {a: {netns: a, profile: office}}}}",
+			"profiles: {office: {access: 20}, phones: {access: 10}}\nswitches: {sw0: {ports: {a: {netns: a, profile: phones}}}}",
+			`change port sw0/a: profile: have office, asked none
+change profile office: vlan: have access VLAN 10, asked access VLAN 20
+add profile phones
+change port sw0/a: profile: have none, asked phones`},
+		{"two change places, and their profiles change",
+			"profiles: {office: {access: 10}, phones: {access: 20}}\nswitches: {sw0: {ports: {a: {netns: a, profile: office}, b: {netns: b, profile: phones}}}}",
+			"profiles: {office: {access: 20}, phones: {access: 10}}\nswitches: {sw0: {ports: {a: {netns: a, profile: phones}, b: {netns: b, profile: office}}}}",
+			`change port sw0/a: profile: have office, asked none
+change port sw0/b: profile: have phones, asked none
+change profile office: vlan: have access VLAN 10, asked access VLAN 20
+change profile phones: vlan: have access VLAN 20, asked access VLAN 10
+change port sw0/a: profile: have none, asked phones
+change port sw0/b: profile: have none, asked office`},
+	} {
+		d := start(t, nil)
+		if _, refusal := apply(t, d, c.before, false); refusal != "" {
+			t.Fatalf("%s: %s", c.name, refusal)
+		}
+		was, ports := configOf(t, d), strings.Count(c.before, "netns:")
+		for i, name := range []string{"sw0/a", "sw0/b"}[:ports] {
+			if err := d.Learn(name, frame.MAC{2, 0, 0, 0, 0, byte(i)}, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// It is taken back in the same way.
+		spoiled := strings.Replace(c.after, "ports: {", "ports: {z: {netns: "+controltest.Unfit+"}, ", 1)
+		if _, refusal := apply(t, d, spoiled, false); !strings.Contains(refusal, "nothing was changed") || configOf(t, d) != was {
+			t.Errorf("%s: %q has left\n%s", c.name, refusal, configOf(t, d))
+		}
+		if n := d.Stations("sw0"); n != ports {
+			t.Errorf("%s: %d of %d stations are known after nothing was changed", c.name, n, ports)
+		}
+		r, refusal := apply(t, d, c.after, false)
+		if got := strings.Join(r.Changes, "\n"); refusal != "" || got != c.steps {
+			t.Errorf("%s: %s\nwas done:\n%s\nwant:\n%s", c.name, refusal, got, c.steps)
+		}
+		if n := d.Stations("sw0"); n != ports {
+			t.Errorf("%s: %d of %d stations are known afterwards", c.name, n, ports)
+		}
+		if r, refusal := apply(t, d, c.after, true); refusal != "" || len(r.Changes) > 0 {
+			t.Errorf("%s: it is not as asked: %s %q", c.name, refusal, r.Changes)
 		}
 	}
 }
