@@ -19,4 +19,7 @@ type ConfigResult struct {
 	Changes []string `json:"changes"` // one by one: "add port sw0/web"
 	Diff    string   `json:"diff"`    // of the document, before and after, as diff -u writes it
 	DryRun  bool     `json:"dry_run"`
+
+	// Warnings are of ports that stand, and are lost until what they hang on comes.
+	Warnings []string `json:"warnings,omitempty"`
 }

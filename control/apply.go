@@ -84,18 +84,21 @@ func (s *Server) setConfig(ctx context.Context, r *http.Request, body []byte) (a
 	if result.Diff, err = difference(have, want); err != nil {
 		return answer{}, err
 	}
+	var lost []string
 	all := s.steps(have, want, func(ctx context.Context, cfg vswitch.PortConfig) error {
-		_, err := s.engine.AddPort(ctx, cfg)
+		why, err := s.engine.AwaitPort(ctx, cfg)
+		if err == nil && why != nil {
+			lost = append(lost, s.lost(cfg, why))
+		}
 		return err
 	})
 	for _, step := range all {
 		result.Changes = append(result.Changes, step.what)
 	}
-	if !spec.DryRun {
-		err = s.missing(have, want)
-	}
+	result.Warnings, err = s.missing(have, want)
 	if !spec.DryRun && err == nil {
 		err = do(ctx, all)
+		result.Warnings = lost // of containers as well
 	}
 	a := answer{body: result, about: fmt.Sprintf("%d changes", len(all)), looked: spec.DryRun}
 	if !spec.DryRun && len(all) > 0 {
@@ -183,22 +186,38 @@ func asBefore(done []step) string {
 	return "all is configured as it was, with these ports made again: " + strings.Join(cut, ", ")
 }
 
-// missing returns an error for what ports would hang on that is not there, before
-// anything is touched. Ports that stay may be lost.
-func (s *Server) missing(have, want *model) error {
+// lost logs that a port that is added has nothing to hang on yet, and returns the
+// warning.
+func (s *Server) lost(cfg vswitch.PortConfig, why error) string {
+	s.cfg.Log.Warn("port is lost", "port", cfg.Switch+"/"+cfg.Name, "reason", why)
+	return lostUntil(cfg, why)
+}
+
+func lostUntil(cfg vswitch.PortConfig, why error) string {
+	return fmt.Sprintf("port %s/%s is lost until it has what it hangs on: %v", cfg.Switch, cfg.Name, why)
+}
+
+// missing returns warnings of what ports would hang on that is not there, as far as can
+// be told without asking a container's engine, and an error where they could not hang
+// on what is there, before anything is touched. Ports that stay may be lost.
+func (s *Server) missing(have, want *model) (warnings []string, err error) {
 	for _, sw := range natural.Sorted(maps.Keys(want.switches)) {
 		for _, name := range natural.Sorted(maps.Keys(want.switches[sw].ports)) {
 			next := want.switches[sw].ports[name]
 			if old, stands := have.port(port.PeerName{Switch: sw, Port: name}); stands && hangsAlike(old, next) {
 				continue
 			}
-			if err := s.engine.Missing(next.Attach); err != nil {
+			err := s.engine.Missing(next.Attach)
+			switch {
+			case isCode(err, vswitch.NotFound):
+				warnings = append(warnings, lostUntil(next, err))
+			case err != nil:
 				e := asError(err)
-				return api.Errorf(e.Code, "add port %s/%s: %s; nothing was changed", sw, name, e.Message)
+				return nil, api.Errorf(e.Code, "add port %s/%s: %s; nothing was changed", sw, name, e.Message)
 			}
 		}
 	}
-	return nil
+	return warnings, nil
 }
 
 // adder makes a port.
@@ -280,7 +299,10 @@ func (s *Server) removePorts(sw string, have, want *model, gone map[port.PeerNam
 		all = append(all, step{removePort + sw + "/" + name,
 			func(ctx context.Context) error { return s.engine.DeletePort(ctx, sw, name) },
 			func(ctx context.Context) error {
-				_, err := s.engine.AddPort(ctx, own(old))
+				why, err := s.engine.RestorePort(ctx, own(old)) // it may have been lost
+				if err == nil && why != nil {
+					s.lost(old, why)
+				}
 				if err == nil && isPatch {
 					err = s.putPort(ctx, far)
 				}

@@ -3,6 +3,7 @@ package control_test
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -264,20 +265,75 @@ func TestConfigWholeOrNotAtAll(t *testing.T) {
 	if _, refusal := apply(t, d, furnished, false); refusal != "" {
 		t.Fatal(refusal)
 	}
-	missing := "      z:\n        netns: " + controltest.Absent + "\n"
+	unfit := "      z:\n        netns: " + controltest.Unfit + "\n"
 	for name, text := range map[string]string{
-		"all new":       "switches: {other: {ports: {a: {tap: true}, b: {patch: more/b}, z: {netns: " + controltest.Absent + "}}}, more: {}}",
-		"nothing stays": "switches: {sw0: {ports: {z: {netns: " + controltest.Absent + "}}}}",
-		"many changes": strings.NewReplacer("    fdb:\n", missing+"    fdb:\n", "access: 20", "access: 22", "netns: db", "netns: db3",
+		"all new":       "switches: {other: {ports: {a: {tap: true}, b: {patch: more/b}, z: {netns: " + controltest.Unfit + "}}}, more: {}}",
+		"nothing stays": "switches: {sw0: {ports: {z: {netns: " + controltest.Unfit + "}}}}",
+		"many changes": strings.NewReplacer("    fdb:\n", unfit+"    fdb:\n", "access: 20", "access: 22", "netns: db", "netns: db3",
 			"vlan: 7", "vlan: 9", "patch: lab/up", "patch: lab/down", "      up:\n        patch: sw0/up", "      down:\n        patch: sw0/up", "ageing: 60s", "ageing: 70s", "isolated: true", "hairpin: true").Replace(furnished),
 	} {
 		_, refusal := apply(t, d, text, false)
-		if !strings.Contains(refusal, "nothing was changed") && !strings.Contains(refusal, "as it was, with these ports made again: lab/") || !strings.Contains(refusal, controltest.Absent) {
+		if !strings.Contains(refusal, "nothing was changed") && !strings.Contains(refusal, "as it was, with these ports made again: lab/") || !strings.Contains(refusal, controltest.Unfit) {
 			t.Errorf("%s: %q", name, refusal)
 		}
 		if got := configOf(t, d); got != furnished {
 			t.Errorf("%s: asked in vain, and got\n%s", name, got)
 		}
+	}
+}
+
+// TestConfigOfWhatIsAbsent has ports stand whose namespace, container or device is not
+// there: lost, with a warning, which a dry run gives as well where no container's engine
+// would have to be asked. What is shown then is accepted by an empty daemon.
+func TestConfigOfWhatIsAbsent(t *testing.T) {
+	const text = `version: 1
+switches:
+  sw0:
+    ports:
+      a:
+        netns: a
+        ifname: eth0
+        access: 1
+      c:
+        container: absent
+        access: 1
+      d:
+        dev: absent
+        access: 1
+      e:
+        netns: absent
+        access: 1
+    fdb:
+      - vlan: 1
+        mac: 02:00:00:00:00:01
+        port: e
+`
+	d := start(t, nil)
+	dry, refusal := apply(t, d, text, true)
+	if w := strings.Join(dry.Warnings, "\n"); refusal != "" || strings.Count(w, "\n") != 1 ||
+		!strings.HasPrefix(w, "port sw0/d is lost until it has what it hangs on: absent is not there") || !strings.Contains(w, "\nport sw0/e is lost") {
+		t.Errorf("a dry run: %s %q", refusal, dry.Warnings)
+	}
+	for range 2 {
+		done, refusal := apply(t, d, text, false)
+		if refusal != "" || len(done.Warnings) != 3 || !strings.HasPrefix(done.Warnings[0], "port sw0/c is lost") || !slices.Equal(done.Warnings[1:], dry.Warnings) {
+			t.Errorf("%s %q", refusal, done.Warnings)
+		}
+		if got := configOf(t, d); got != text {
+			t.Errorf("asked for\n%s\nand got\n%s", text, got)
+		}
+		if _, p := ask(t, d, "GET", "/v1/ports/sw0/e", ""); !strings.Contains(p, `"state":"lost"`) || !strings.Contains(p, "absent is not there") {
+			t.Errorf("what is absent has the port %s", p)
+		}
+		if again, refusal := apply(t, d, text, false); refusal != "" || len(again.Changes) > 0 || len(again.Warnings) > 0 {
+			t.Errorf("the same again: %s %q %q", refusal, again.Changes, again.Warnings)
+		}
+		// What is lost comes again so where its end is taken back.
+		_, refusal = apply(t, d, "switches: {sw0: {ports: {z: {netns: "+controltest.Unfit+"}}}}", false)
+		if !strings.Contains(refusal, "made again: sw0/a, sw0/c, sw0/d, sw0/e") || configOf(t, d) != text {
+			t.Errorf("%q has left\n%s", refusal, configOf(t, d))
+		}
+		d = start(t, nil)
 	}
 }
 

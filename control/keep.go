@@ -352,8 +352,8 @@ func (s *Server) restore(ctx context.Context, name string, text []byte) error {
 	}
 	add := func(ctx context.Context, cfg vswitch.PortConfig) error {
 		why, err := s.engine.RestorePort(ctx, cfg)
-		if why != nil {
-			s.cfg.Log.Warn("port is lost", "port", cfg.Switch+"/"+cfg.Name, "reason", why)
+		if err == nil && why != nil {
+			s.lost(cfg, why)
 		}
 		return err
 	}

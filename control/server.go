@@ -43,6 +43,7 @@ type Engine interface {
 	Ports(sw string) ([]vswitch.PortInfo, error) // sorted; of all switches with ""
 	Loops(sw string) []vswitch.Loop              // sorted
 
+	AwaitPort(ctx context.Context, cfg vswitch.PortConfig) (why error, err error)
 	RestorePort(ctx context.Context, cfg vswitch.PortConfig) (why error, err error)
 	Inherit(ctx context.Context, stays func(sw, name string) bool) error
 	Disinherit() error

@@ -52,8 +52,8 @@ func TestConfigApplyBesideTraffic(t *testing.T) {
 		t.Errorf("after going there and back:\n%s\nwas\n%s", now, shown)
 	}
 
-	// What fails is taken back: the last port has no namespace.
-	write(strings.Replace(changed, "      c:\n", "      x:\n        tap: true\n      z:\n        netns: nowhere\n      c:\n", 1))
+	// Nothing is begun that cannot end well: the last port's namespace is none.
+	write(strings.Replace(changed, "      c:\n", "      x:\n        tap: true\n      z:\n        netns: /proc/self/status\n      c:\n", 1))
 	if r := h.TryVS("config", "apply", file); r.Code != 1 || !strings.Contains(r.Stderr, "nothing was changed") {
 		t.Errorf("exit %d, %q", r.Code, r.Output())
 	}
@@ -82,4 +82,45 @@ func TestConfigApplyBesideTraffic(t *testing.T) {
 	if now := h.VS("config", "show"); now != shown {
 		t.Errorf("on another daemon:\n%s\nwas\n%s", now, shown)
 	}
+}
+
+// TestConfigApplyOfWhatIsAbsent applies a configuration whose namespace and device are
+// not there: its ports are lost, with a warning, and come when these come.
+func TestConfigApplyOfWhatIsAbsent(t *testing.T) {
+	h := NewHost(t)
+	file := h.Path("net.yaml")
+	if err := os.WriteFile(file, []byte("switches: {sw0: {ports: {d: {dev: later0}, e: {netns: later, ip: 10.9.0.1/24}}}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const warnings = "warning: port sw0/d is lost until it has what it hangs on: there is no device later0: ip link shows those that are there\n" +
+		"warning: port sw0/e is lost until it has what it hangs on: there is no network namespace later: make it with: ip netns add later\n"
+	for _, c := range []struct {
+		args []string
+		code int
+	}{
+		{[]string{"config", "diff", file}, 1},
+		{[]string{"config", "apply", "--dry-run", file}, 0},
+		{[]string{"config", "apply", file}, 0},
+	} {
+		if r := h.TryVS(c.args...); r.Code != c.code || r.Stderr != warnings {
+			t.Errorf("%v: exit %d, %q", c.args, r.Code, r.Output())
+		}
+	}
+	shown := h.VS("config", "show")
+	for _, name := range []string{"d", "e"} {
+		if p := h.AwaitState(name, "lost"); !strings.Contains(p.Reason, "later") {
+			t.Errorf("port %s is lost for the reason %q", name, p.Reason)
+		}
+	}
+	h.Run("ip", "netns", "add", "later")
+	h.Run("ip", "link", "add", "later0", "type", "veth", "peer", "name", "later1")
+	h.Run("ip", "link", "set", "later1", "up")
+	h.AwaitState("d", "up")
+	h.AwaitState("e", "up")
+	if now := h.VS("config", "show"); now != strings.Replace(shown, "netns: later\n", "netns: later\n        ifname: eth0\n", 1) {
+		t.Errorf("with what was absent:\n%s\nwas\n%s", now, shown)
+	}
+	h.MustCleanShutdown()
+	h.Run("ip", "netns", "del", "later")
+	h.Run("ip", "link", "del", "later0")
 }

@@ -102,7 +102,7 @@ func (c *containers) locate(ctx context.Context, name string, self netns.ID) (*P
 	ref := "pid:" + strconv.Itoa(pid)
 	ns, err := netns.Open(ref)
 	if err != nil {
-		err = errorf(Refused, "container %s ended just now: start it with: %s start %s", name, engine, name)
+		err = errorf(NotFound, "container %s ended just now: start it with: %s start %s", name, engine, name)
 		c.miss(name, err, asked)
 		return nil, err
 	}
@@ -153,13 +153,13 @@ func (c *containers) inspect(ctx context.Context, name string) (pid int, engine 
 			return 0, "", errorf(Failed, "%s says of container %s that its process is %q", engine, name, out)
 		}
 		if pid == 0 {
-			return 0, "", errorf(Refused, "container %s is not running: start it with: %s start %s", name, engine, name)
+			return 0, "", errorf(NotFound, "container %s is not running: start it with: %s start %s", name, engine, name)
 		}
 		return pid, engine, nil
 	}
 	switch {
 	case !found:
-		return 0, "", errorf(Refused, "container %s: neither podman nor docker is installed here; pid:N of --netns finds the namespace of any process", name)
+		return 0, "", errorf(NotFound, "container %s: neither podman nor docker is installed here; pid:N of --netns finds the namespace of any process", name)
 	case len(trouble) > 0:
 		return 0, "", errorf(NotFound, "there is no container %s that could be found (%s)", name, strings.Join(trouble, "; "))
 	}

@@ -143,7 +143,7 @@ func TestContainerIsFollowedByItsName(t *testing.T) {
 			const id = "0123456789abcdef"
 			e.write("web", "0\n")
 			cfg := Config{Kind: Veth, Container: "web"}
-			h.refused(cfg, Refused, "container web is not running", name+" start web")
+			h.refused(cfg, NotFound, "container web is not running", name+" start web")
 			quit := e.start("web", id)
 			a := h.open("p1", cfg)
 			b := h.open("p2", Config{Kind: Tap, Container: "web"})
@@ -203,7 +203,7 @@ func TestContainerErrors(t *testing.T) {
 	t.Run("no engine", func(t *testing.T) {
 		newEngines(t)
 		h := newTestHost(t)
-		h.refused(Config{Kind: Veth, Container: "web"}, Refused, "neither podman nor docker", "pid:N")
+		h.refused(Config{Kind: Veth, Container: "web"}, NotFound, "neither podman nor docker", "pid:N")
 	})
 	t.Run("engines", func(t *testing.T) {
 		e := newEngines(t, "podman")[0]
@@ -213,7 +213,7 @@ func TestContainerErrors(t *testing.T) {
 		e.write("web", "garbage\n")
 		h.refused(Config{Kind: Veth, Container: "web"}, Failed, "garbage")
 		e.write("web", "999999999\n")
-		h.refused(Config{Kind: Veth, Container: "web"}, Refused, "ended just now")
+		h.refused(Config{Kind: Veth, Container: "web"}, NotFound, "ended just now")
 		e.write("web", strconv.Itoa(os.Getpid())+"\n")
 		h.refused(Config{Kind: Veth, Container: "web"}, Refused, "shares the host's network")
 	})

@@ -8,7 +8,7 @@ type Code string
 // The codes of errors that making a port may meet.
 const (
 	Invalid  Code = "invalid"   // ask differently
-	NotFound Code = "not-found" // no such namespace, container or device
+	NotFound Code = "not-found" // no such namespace, container that runs, or device
 	Exists   Code = "exists"    // something of that name stands already
 	Refused  Code = "refused"   // well asked, but not as things stand
 	Failed   Code = "failed"    // the system did not do what should have worked

@@ -122,7 +122,7 @@ func (e *Engine) AddPort(ctx context.Context, cfg PortConfig) (PortInfo, error) 
 // Missing returns an error for what a port would hang on that is not there, as far as
 // can be told without asking another program. By the time that the port is added,
 // things may stand otherwise.
-func (e *Engine) Missing(cfg port.Config) error { return e.host.Missing(cfg) }
+func (e *Engine) Missing(cfg port.Config) error { return translate(e.host.Missing(cfg)) }
 
 // vacancy returns the switch that a new port is to be on, where its name is
 // free.

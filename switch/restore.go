@@ -42,6 +42,18 @@ func (e *Engine) RestorePort(ctx context.Context, cfg PortConfig) (why error, er
 	return err, e.addLost(ctx, cfg, err.Error())
 }
 
+// AwaitPort makes a port as AddPort does; but where its namespace, container or device
+// is absent, the port stands all the same, and is lost until that comes. why says that
+// it is, and nothing else does.
+func (e *Engine) AwaitPort(ctx context.Context, cfg PortConfig) (why error, err error) {
+	_, err = e.AddPort(ctx, cfg)
+	var own *Error
+	if cfg.Attach.Kind == port.Patch || !errors.As(err, &own) || own.Code != NotFound {
+		return nil, err
+	}
+	return err, e.addLost(ctx, cfg, err.Error()) // which knows what else was not found
+}
+
 // addLost makes a port that hangs on nothing yet.
 func (e *Engine) addLost(ctx context.Context, cfg PortConfig, reason string) error {
 	if cfg.VLAN == (vlan.Policy{}) {

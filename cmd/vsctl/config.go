@@ -55,7 +55,9 @@ func (a *app) configApply() *cobra.Command {
 		Short: "Make the configuration as a file has it: whole, or not at all",
 		Long: `Make the configuration as a file has it. Only what differs is touched: a port that
 stays keeps its device and its stations, and loses no frame. What fails is taken
-back. What was done is printed; with --dry-run, how the document would change.`,
+back. What was done is printed; with --dry-run, how the document would change. A port
+whose namespace, container or device is absent is lost until that comes, with a
+warning.`,
 		Example: `  vsctl config show >net.yaml
   vsctl config apply net.yaml --dry-run
   vsctl config apply net.yaml`,
@@ -112,7 +114,11 @@ func (a *app) putConfig(c *cobra.Command, file string, dryRun bool) (api.ConfigR
 	}
 	cl := a.client()
 	defer cl.Close()
-	return cl.SetConfig(c.Context(), api.ConfigSpec{Name: path, Text: string(text), DryRun: dryRun})
+	r, err := cl.SetConfig(c.Context(), api.ConfigSpec{Name: path, Text: string(text), DryRun: dryRun})
+	for _, w := range r.Warnings {
+		fmt.Fprintf(a.stderr, "warning: %s\n", w)
+	}
+	return r, err
 }
 
 func (a *app) configSchema() *cobra.Command {

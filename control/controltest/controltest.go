@@ -29,6 +29,8 @@ const Version = "v0.0.0-test"
 // Absent names the one namespace, container or device that does not exist.
 const Absent = "absent"
 
+var errAbsent = &port.Error{Code: port.NotFound, Message: Absent + " is not there: make it first"}
+
 // Unfit names the one namespace, container or device that is there, but nothing can
 // be attached to it.
 const Unfit = "unfit"
@@ -141,7 +143,12 @@ type host struct {
 
 func (h *host) Find(context.Context, port.Config) (*port.Place, error) { return nil, nil }
 
-func (h *host) Missing(port.Config) error { return nil }
+func (h *host) Missing(cfg port.Config) error {
+	if cfg.Netns == Absent || cfg.Device == Absent {
+		return errAbsent
+	}
+	return nil // a container's engine would have to be asked
+}
 
 func (h *host) Inherit(context.Context, func(port.Identity) bool) (int, error) { return 0, nil }
 
@@ -154,7 +161,7 @@ func (h *host) Open(ctx context.Context, id port.Identity, cfg port.Config, _ *p
 		return nil, err
 	}
 	if cfg.Netns == Absent || cfg.Container == Absent || cfg.Device == Absent {
-		return nil, &port.Error{Code: port.NotFound, Message: Absent + " is not there: make it first"}
+		return nil, errAbsent
 	}
 	if cfg.Netns == Unfit || cfg.Container == Unfit || cfg.Device == Unfit {
 		return nil, &port.Error{Code: port.Refused, Message: "nothing can be attached to " + Unfit + ": take another"}
