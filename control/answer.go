@@ -24,6 +24,7 @@ type answer struct {
 	about  string // what a request was about whose path does not tell, for the log
 
 	changed []thing // that is to be kept
+	release func()  // ends what the handler has reserved for that; nil: nothing
 	looked  bool    // nothing was to be changed
 }
 

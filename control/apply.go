@@ -95,16 +95,27 @@ func (s *Server) setConfig(ctx context.Context, r *http.Request, body []byte) (a
 	for _, step := range all {
 		result.Changes = append(result.Changes, step.what)
 	}
+	a := answer{about: fmt.Sprintf("%d changes", len(all)), looked: spec.DryRun}
 	result.Warnings, err = s.missing(have, want)
-	if !spec.DryRun && err == nil {
-		err = do(ctx, all)
-		result.Warnings = lost // of containers as well
-	}
-	a := answer{body: result, about: fmt.Sprintf("%d changes", len(all)), looked: spec.DryRun}
-	if !spec.DryRun && len(all) > 0 {
+	if err == nil && !spec.DryRun && len(all) > 0 {
 		a.changed = []thing{thingAll{}}
+		if a.release, err = s.reserveFor(want); err == nil {
+			err = do(ctx, all)
+			result.Warnings = lost // of containers as well
+		}
 	}
+	a.body = result
 	return a, err
+}
+
+// reserveFor makes sure that a configuration can be kept, by what it takes as it will
+// be written: a few lines of YAML, with anchors, may be a great many ports.
+func (s *Server) reserveFor(want *model) (release func(), err error) {
+	room, err := want.room()
+	if err != nil {
+		return nil, err
+	}
+	return s.keeper.reserve(room)
 }
 
 // adopt has ports keep what the document leaves open: the names of their far ends.

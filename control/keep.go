@@ -33,7 +33,7 @@ const usualRoom = 16 << 10
 
 // reserve makes sure that a change can be kept, before it is made. release ends it.
 func (k *keeper) reserve(octets int) (release func(), err error) {
-	if k == nil {
+	if k == nil || octets == 0 {
 		return func() {}, nil
 	}
 	k.mu.Lock()
@@ -253,6 +253,21 @@ func (m *model) stored() (map[string]any, error) {
 		}
 	}
 	return doc, nil
+}
+
+// room returns how much the configuration takes when it is kept, once it stands: ports
+// get names for their far ends where none were asked for.
+func (m *model) room() (int, error) {
+	doc, err := m.stored()
+	if err != nil {
+		return 0, err
+	}
+	text, err := json.Marshal(doc)
+	n := len(text) + usualRoom
+	for _, sw := range m.switches {
+		n += len(sw.ports) * len(`,"ifname":"fifteen-letters"`)
+	}
+	return n, err
 }
 
 // documentOf returns the text of the document that a store keeps.

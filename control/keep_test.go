@@ -187,6 +187,42 @@ func TestWhatCannotBeKeptIsRefused(t *testing.T) {
 	}
 }
 
+// TestConfigurationThatGrowsWhenItIsKept applies a document that is short, with anchors,
+// and too long for the disk as it would be kept: nothing is changed.
+func TestConfigurationThatGrowsWhenItIsKept(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {
+		t.Skip("no tmpfs can be mounted here: ", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	d := startKept(t, dir)
+	was := configOf(t, d)
+	var doc strings.Builder
+	doc.WriteString("switches:\n  sw0:\n    ports:\n      p: &p {tap: true, description: \"" + strings.Repeat("long ", 50) + "\"}\n")
+	for i := range 1000 {
+		fmt.Fprintf(&doc, "      p%d: *p\n", i)
+	}
+	if n := doc.Len(); 4*n > 128<<10 {
+		t.Fatalf("the document has %d octets", n)
+	}
+	if dry, refusal := apply(t, d, doc.String(), true); refusal != "" || len(dry.Changes) != 1001 {
+		t.Errorf("a dry run, which keeps nothing: %d changes, %s", len(dry.Changes), refusal)
+	}
+	_, refusal := apply(t, d, doc.String(), false)
+	if !strings.HasPrefix(refusal, "nothing was changed, as it could not be kept: ") {
+		t.Errorf("on a disk that is too small: %q", refusal)
+	}
+	if got := configOf(t, d); got != was {
+		t.Errorf("it has left %d octets of configuration", len(got))
+	}
+	if _, refusal := apply(t, d, "switches: {sw0: {ports: {a: {tap: true}}}}", false); refusal != "" {
+		t.Errorf("a small one: %s", refusal)
+	}
+}
+
 // TestManyPortsStayLinear holds that what a change writes does not grow with what
 // stands.
 func TestManyPortsStayLinear(t *testing.T) {

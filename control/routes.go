@@ -185,11 +185,8 @@ func (s *Server) changed(r *http.Request, c *conn, h handler, body []byte) answe
 // changeAndKeep makes a change and keeps it: what cannot be kept is not begun.
 func (s *Server) changeAndKeep(ctx context.Context, r *http.Request, h handler, body []byte) (answer, error) {
 	room := usualRoom
-	switch r.URL.Path {
-	case configPath:
-		room += 4 * len(body) // short keys are written out
-	case shutdownPath:
-		room = 0
+	if r.URL.Path == configPath || r.URL.Path == shutdownPath {
+		room = 0 // setConfig knows how much later; the other keeps nothing
 	}
 	release, err := s.keeper.reserve(room)
 	if err != nil {
@@ -197,6 +194,9 @@ func (s *Server) changeAndKeep(ctx context.Context, r *http.Request, h handler, 
 	}
 	defer release()
 	a, err := h(ctx, r, body)
+	if a.release != nil {
+		defer a.release()
+	}
 	if err == nil {
 		err = s.keep(a.changed...)
 	}
