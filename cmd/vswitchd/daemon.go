@@ -60,8 +60,8 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 		}
 		log.Info("no vswitchd runs to take over from: starting as ever", "socket", o.socket)
 	}
-	given := handover.Deposited()
-	listener, activated, err := listen(given, o)
+	deposited, sockets := sorted(handover.Deposited())
+	listener, activated, err := listen(sockets, o)
 	if err != nil {
 		return orRights(err)
 	}
@@ -73,7 +73,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	if o.removePorts {
 		return errors.Join(removeLeft(ctx, host, log), listener.Close())
 	}
-	left := findDeposit(given, log)
+	left := findDeposit(deposited, log)
 	engine, err := newEngine(host, o, left.uptime(), log)
 	if err != nil {
 		return errors.Join(err, listener.Close())
@@ -103,15 +103,9 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 }
 
 // listen makes the control socket, or takes that at which the service manager listens,
-// if there is one among the descriptors that the daemon was given.
-func listen(given map[string]int, o options) (l *control.Listener, activated bool, err error) {
+// if it gave the daemon one.
+func listen(sockets []int, o options) (l *control.Listener, activated bool, err error) {
 	group := cmp.Or(o.socketGroup, o.adminGroup)
-	var sockets []int
-	for name, fd := range given {
-		if !isDeposit(name) {
-			sockets = append(sockets, fd)
-		}
-	}
 	switch len(sockets) {
 	case 0:
 		l, err = control.Listen(o.socket, group)
