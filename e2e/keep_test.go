@@ -137,8 +137,9 @@ func TestInterfaceThatIsTaken(t *testing.T) {
 		web.Run("ip", "link", "add", "far0", "type", "veth", "peer", "name", "other0")
 		h.Start("--keep-ports")
 		for port, dev := range map[string]string{"mon": "mon0", "far": "far0"} {
-			if p := h.AwaitState(port, "lost"); !strings.Contains(p.Reason, "there is an interface "+dev) {
-				t.Errorf("%s is lost for the reason %q", port, p.Reason)
+			p := h.AwaitState(port, "lost")
+			if !strings.Contains(p.Reason, "there is an interface "+dev) || p.IfName != dev {
+				t.Errorf("%s, whose interface is to be %q, is lost for the reason %q", port, p.IfName, p.Reason)
 			}
 		}
 		same()
