@@ -1,9 +1,6 @@
 package api
 
-import (
-	"cmp"
-	"fmt"
-)
+import "cmp"
 
 // Port is a port as it stands.
 type Port struct {
@@ -16,10 +13,10 @@ type Port struct {
 
 	Profile string `json:"profile,omitempty"` // whose VLANs and options the port has
 
-	Device  string `json:"device"`  // kernel name of the switch's side
+	Device  string `json:"device"`  // kernel name of the switch's side, or the one that was asked for
 	Ifindex int    `json:"ifindex"` // of Device; 0 where it is not in the daemon's namespace
 	Netns   string `json:"netns"`   // of the far end, as it was given; "" for the daemon's own
-	IfName  string `json:"ifname"`  // kernel name of the far end, where it is another device
+	IfName  string `json:"ifname"`  // kernel name of the far end, where it is another device; or as above, while there was none yet
 	MTU     int    `json:"mtu"`
 
 	Counters    Counters    `json:"counters"`
@@ -58,18 +55,21 @@ func (p *Port) FullName() string { return p.Switch + "/" + p.Name }
 
 // Where says in words what the port is attached to: "veth to netns web (eth0)".
 func (p *Port) Where() string {
-	far := cmp.Or(p.IfName, p.Device)
+	where := "the host"
 	switch {
 	case p.Kind == KindPatch:
 		return "patch to " + p.Peer
 	case p.Kind != KindVeth && p.Kind != KindTap:
 		return p.Kind + " " + p.Device
 	case p.Container != "":
-		return fmt.Sprintf("%s to container %s (%s)", p.Kind, p.Container, far)
+		where = "container " + p.Container
 	case p.Netns != "":
-		return fmt.Sprintf("%s to netns %s (%s)", p.Kind, p.Netns, far)
+		where = "netns " + p.Netns
 	}
-	return fmt.Sprintf("%s to the host (%s)", p.Kind, far)
+	if far := cmp.Or(p.IfName, p.Device); far != "" { // else it has had none yet
+		where += " (" + far + ")"
+	}
+	return p.Kind + " to " + where
 }
 
 // Counters are a port's totals since it was added. They say frames, never

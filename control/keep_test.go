@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vswitch/vswitch/api"
 	"github.com/vswitch/vswitch/control/controltest"
 	"github.com/vswitch/vswitch/store"
 )
@@ -129,6 +131,44 @@ func TestRestoreOfWhatIsAbsent(t *testing.T) {
 	}
 	if _, text := ask(t, d, "GET", "/v1/ports/sw0/p1", ""); !strings.Contains(text, `"state":"up"`) {
 		t.Errorf("the other is %s", text)
+	}
+}
+
+// TestLostPortsSayOnWhat has ports that were never attached say what they wait for.
+func TestLostPortsSayOnWhat(t *testing.T) {
+	dir := t.TempDir()
+	s, err := store.Open(dir, func(what string) { t.Error(what) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	ports := make(map[string]any)
+	cases := map[string]struct {
+		port map[string]any
+		want string
+	}{
+		"a": {map[string]any{"netns": controltest.Absent}, "veth to netns absent"},
+		"b": {map[string]any{"netns": controltest.Absent, "ifname": "far0"}, "veth to netns absent (far0)"},
+		"c": {map[string]any{"tap": true, "container": controltest.Absent}, "tap to container absent"},
+		"d": {map[string]any{"dev": controltest.Absent}, "dev absent"},
+		"e": {map[string]any{"vm": controltest.Absent}, "vm absent"},
+	}
+	for name, c := range cases {
+		ports[name] = c.port
+	}
+	if err := s.Commit(store.Change{Value: map[string]any{"switches": map[string]any{"sw0": map[string]any{"ports": ports}}}}); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	d := startKept(t, dir)
+	for name, c := range cases {
+		_, text := ask(t, d, "GET", "/v1/ports/sw0/"+name, "")
+		var p api.Port
+		if err := json.Unmarshal([]byte(text), &p); err != nil {
+			t.Fatalf("%v: %s", err, text)
+		}
+		if p.State != api.StateLost || p.Where() != c.want {
+			t.Errorf("%s is %s, %q; want %q", name, p.State, p.Where(), c.want)
+		}
 	}
 }
 

@@ -212,7 +212,7 @@ func shownPort(p vswitch.PortInfo) api.Port {
 
 		Profile: p.Profile,
 
-		Device:  p.Info.Device,
+		Device:  cmp.Or(p.Info.Device, p.Attach.Device),
 		Ifindex: p.Info.Ifindex,
 		Netns:   p.Attach.Netns,
 		IfName:  p.Info.IfName,
@@ -228,6 +228,9 @@ func shownPort(p vswitch.PortInfo) api.Port {
 		Gateways:  texts(p.Attach.Gateways),
 		Owner:     p.Attach.Owner,
 		Peer:      peerName(p.Attach.Peer),
+	}
+	if p.Info.Device == "" { // lost since the start: what it waits for
+		shown.IfName = p.Attach.IfName
 	}
 	if p.Attach.Kind == port.VM {
 		shown.Queues = cmp.Or(p.Attach.Queues, 1)

@@ -112,3 +112,44 @@ func TestConfigurationThatIsDamaged(t *testing.T) {
 		t.Errorf("without the file there is\n%s\nwant\n%s", now, want)
 	}
 }
+
+// TestInterfaceThatIsTaken has others have the name of a kept port's interface when the
+// daemon starts: the port stands, lost, and comes up when the name is free.
+func TestInterfaceThatIsTaken(t *testing.T) {
+	h := NewHost(t, NoDaemon)
+	web := h.Namespace("web")
+	h.Start("--keep-ports")
+	h.VS("port", "add", "mon", "--tap", "--ifname", "mon0", "--trunk", "1,10")
+	h.VS("port", "add", "far", "--netns", "web", "--ifname", "far0")
+	h.VS("fdb", "add", "02:00:00:00:00:99", "--vlan", "10", "--port", "mon")
+	want := h.VS("config", "show")
+	same := func() {
+		t.Helper()
+		if now := h.VS("config", "show"); now != want {
+			t.Errorf("the configuration is another:\n%s", differing(want, now))
+		}
+	}
+	for _, end := range []func(){h.Kill9, h.EndAndLeave} {
+		end()
+		h.Run("ip", "link", "del", "mon0")
+		h.Run("ip", "link", "add", "mon0", "type", "veth", "peer", "name", "other0")
+		web.Run("ip", "link", "del", "far0")
+		web.Run("ip", "link", "add", "far0", "type", "veth", "peer", "name", "other0")
+		h.Start("--keep-ports")
+		for port, dev := range map[string]string{"mon": "mon0", "far": "far0"} {
+			p := h.AwaitState(port, "lost")
+			if !strings.Contains(p.Reason, "there is an interface "+dev) || p.IfName != dev {
+				t.Errorf("%s, whose interface is to be %q, is lost for the reason %q", port, p.IfName, p.Reason)
+			}
+		}
+		same()
+		h.TakeOver("--keep-ports")
+		same()
+		h.Run("ip", "link", "del", "mon0")
+		web.Run("ip", "link", "del", "far0")
+		h.AwaitState("mon", "up")
+		h.AwaitState("far", "up")
+		same()
+	}
+	h.VS("shutdown", "--remove")
+}

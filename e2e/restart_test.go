@@ -296,5 +296,13 @@ func TestSocketActivation(t *testing.T) {
 	if r := elsewhere.Launch().Wait(t, Patience); r.Code == 0 || !strings.Contains(r.Output(), "is no Unix socket that listens for streams") {
 		t.Errorf("a daemon with a socket of another kind: exit %d: %s", r.Code, r.Output())
 	}
+	// Two of one unit have one name; and who is no systemd may give none, or one that
+	// looks like ours.
+	for _, names := range [][]string{{"vswitchd.socket", "vswitchd.socket"}, {"vswitchd-a", "vswitchd-a"}, {}} {
+		elsewhere.held, elsewhere.names = []*os.File{file, file}, names
+		if r := elsewhere.Launch().Wait(t, Patience); r.Code == 0 || !strings.Contains(r.Output(), "the service manager listens at 2 sockets") {
+			t.Errorf("a daemon with two sockets, named %q: exit %d: %s", names, r.Code, r.Output())
+		}
+	}
 	h.VS("shutdown", "--remove")
 }

@@ -80,42 +80,47 @@ func TestWhoMayDoWhat(t *testing.T) {
 	h.VS("port", "del", "p")
 }
 
-// TestConfined holds that the daemon, and what it starts, has no more than it needs.
-func TestConfined(t *testing.T) {
-	h := NewHost(t)
-	status := func(pid int) map[string]string {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		if err != nil {
-			t.Fatal(err)
-		}
-		all := make(map[string]string)
-		for _, line := range strings.Split(string(text), "\n") {
-			name, value, _ := strings.Cut(line, ":")
-			all[name] = strings.TrimSpace(value)
-		}
-		return all
+// mustBeConfined checks that the daemon has no more than it needs, and may not get it.
+func (d *Daemon) mustBeConfined() {
+	d.h.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.Pid()))
+	if err != nil {
+		d.h.t.Fatal(err)
+	}
+	status := make(map[string]string)
+	for _, line := range strings.Split(string(text), "\n") {
+		name, value, _ := strings.Cut(line, ":")
+		status[name] = strings.TrimSpace(value)
 	}
 	var want uint64
 	for _, c := range []int{unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_NET_BROADCAST, unix.CAP_SYS_ADMIN, unix.CAP_SYS_PTRACE, unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE} {
 		want |= 1 << c
 	}
+	for _, set := range []string{"CapPrm", "CapEff", "CapInh", "CapAmb", "CapBnd"} {
+		got, err := strconv.ParseUint(status[set], 16, 64)
+		if err != nil || got&^want != 0 {
+			d.h.t.Errorf("%s is %s, with more than %016x", set, status[set], want)
+		}
+	}
+	if status["NoNewPrivs"] != "1" {
+		d.h.t.Errorf("NoNewPrivs is %s", status["NoNewPrivs"])
+	}
+}
+
+// TestConfined holds that the daemon, and what it starts, has no more than it needs,
+// whatever it finds in its environment.
+func TestConfined(t *testing.T) {
+	h := NewHost(t, NoDaemon)
+	h.Env = []string{"VSWITCHD_CONFINED=1"} // once it had confinement be
+	h.Start()
 	for range 2 {
-		s := status(h.Pid())
-		for _, set := range []string{"CapPrm", "CapEff", "CapBnd"} {
-			got, err := strconv.ParseUint(s[set], 16, 64)
-			if err != nil || got&^want != 0 {
-				t.Errorf("%s is %s, with more than %016x", set, s[set], want)
-			}
-		}
-		if s["NoNewPrivs"] != "1" {
-			t.Errorf("NoNewPrivs is %s", s["NoNewPrivs"])
-		}
+		h.mustBeConfined()
 		h.TakeOver()
 	}
 }
 
 // TestDaemonOfItsOwnUser runs it as another user than root, with the capabilities that
-// its unit would give it.
+// its unit would give it, and with more, of which it gives up the rest.
 func TestDaemonOfItsOwnUser(t *testing.T) {
 	h := NewHost(t, NoDaemon)
 	for _, dir := range []string{h.dir, filepath.Dir(h.dir)} {
@@ -131,9 +136,13 @@ func TestDaemonOfItsOwnUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.Socket, h.StateDir = home+"/sock", home+"/state"
+	user := func(caps string, more ...string) []string {
+		return append([]string{"setpriv", "--reuid", "61234", "--regid", "61234", "--clear-groups", "--inh-caps", caps, "--ambient-caps", caps}, more...)
+	}
 	const caps = "+net_admin,+net_raw,+net_broadcast,+sys_admin,+sys_ptrace"
-	h.Wrap = []string{"setpriv", "--reuid", "61234", "--regid", "61234", "--clear-groups", "--inh-caps", caps, "--ambient-caps", caps, "--no-new-privs"}
+	h.Wrap = user(caps + ",+chown,+dac_override,+kill,+setuid,+setgid,+sys_chroot,+setpcap")
 	h.Start()
+	h.mustBeConfined()
 	kinds := deviceKinds
 	if info, err := os.Stat("/dev/net/tun"); err != nil || info.Mode().Perm()&0o006 != 0o006 {
 		t.Log("/dev/net/tun is for root alone on this machine, where others have it for all: no TAPs here")
@@ -147,6 +156,7 @@ func TestDaemonOfItsOwnUser(t *testing.T) {
 		stacks[0].Ping(s.Addr("tcp4"))
 	}
 	h.Kill9()
+	h.Wrap = user(caps, "--no-new-privs")
 	h.Start()
 	for _, s := range stacks[1:] {
 		stacks[0].Ping(s.Addr("tcp4"))

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"net"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -106,6 +108,41 @@ func TestReceiveWhatIsNone(t *testing.T) {
 		a.Close()
 		if text, fds, err := Receive(b); err == nil || fds != nil {
 			t.Errorf("%s: got %d octets, %d descriptors", name, len(text), len(fds))
+		}
+	}
+}
+
+// TestDeposited has every descriptor told, also of those that have one name, or none.
+func TestDeposited(t *testing.T) {
+	pid := strconv.Itoa(os.Getpid())
+	for _, x := range []struct {
+		pid, n string
+		names  string // "-": not said
+		want   []Given
+	}{
+		{pid, "2", "vswitchd.socket:vswitchd.socket", []Given{{"vswitchd.socket", 3}, {"vswitchd.socket", 4}}},
+		{pid, "1", "vswitchd-state", []Given{{"vswitchd-state", 3}}},
+		{pid, "1", "-", []Given{{"unknown", 3}}},
+		{pid, "2", "-", []Given{{"unknown", 3}, {"unknown", 4}}},
+		{pid, "2", "one", []Given{{"unknown", 3}, {"unknown", 4}}},
+		{pid, "2", "one:", []Given{{"one", 3}, {"unknown", 4}}},
+		{pid, "0", "", nil},
+		{pid, "-1", "", nil},
+		{pid, "", "", nil},
+		{"1", "1", "vswitchd.socket", nil},
+		{"", "1", "vswitchd.socket", nil},
+	} {
+		t.Setenv("LISTEN_PID", x.pid)
+		t.Setenv("LISTEN_FDS", x.n)
+		t.Setenv("LISTEN_FDNAMES", x.names)
+		if x.names == "-" {
+			os.Unsetenv("LISTEN_FDNAMES")
+		}
+		if got := Deposited(); !slices.Equal(got, x.want) {
+			t.Errorf("%+v: got %v", x, got)
+		}
+		if got := Deposited(); got != nil {
+			t.Errorf("%+v: told twice: %v", x, got)
 		}
 	}
 }

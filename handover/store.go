@@ -47,27 +47,33 @@ func DepositText(name string, text []byte) error {
 	return Deposit(name, fd)
 }
 
+// Given is a descriptor that the service manager gave this process.
+type Given struct {
+	Name string // which others may have, too
+	FD   int
+}
+
 // Deposited returns the descriptors that were kept for this process, and those of
-// sockets that the service manager listens at for it, by name, which are the
-// caller's. They are told once.
-func Deposited() map[string]int {
+// sockets that the service manager listens at for it, which are the caller's. They
+// are told once. What was given no name is called "unknown", as by systemd.
+func Deposited() (all []Given) {
 	pid, err := strconv.Atoi(os.Getenv("LISTEN_PID"))
 	n, err2 := strconv.Atoi(os.Getenv("LISTEN_FDS"))
 	names := strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")
 	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
 		os.Unsetenv(name) // not for programs that we start
 	}
-	if err != nil || err2 != nil || pid != os.Getpid() || len(names) != n {
+	if err != nil || err2 != nil || pid != os.Getpid() {
 		return nil
 	}
 	const first = 3 // SD_LISTEN_FDS_START
-	all := make(map[string]int)
-	for i, name := range names {
+	for i := range n {
 		unix.CloseOnExec(first + i)
-		if other, twice := all[name]; twice {
-			unix.Close(other) // kept twice, after an end that was none
+		name := "unknown"
+		if len(names) == n && names[i] != "" {
+			name = names[i]
 		}
-		all[name] = first + i
+		all = append(all, Given{name, first + i})
 	}
 	return all
 }

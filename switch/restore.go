@@ -31,15 +31,19 @@ func (e *Engine) removed(n int, err error) error {
 }
 
 // RestorePort makes a port that stood before, as AddPort does; but where what it
-// hangs on is not there, or not yet, the port stands all the same, and is lost
-// until that comes. why says that it is, and nothing else does.
+// hangs on is not there, or not yet, or others have the name of an interface that it
+// would make, the port stands all the same, and is lost until that changes. why says
+// that it is, and nothing else does.
 func (e *Engine) RestorePort(ctx context.Context, cfg PortConfig) (why error, err error) {
 	_, err = e.AddPort(ctx, cfg)
 	var own *Error
-	if err == nil || cfg.Attach.Kind == port.Patch || errors.As(err, &own) && (own.Code == Invalid || own.Code == Exists || own.Code == Closing) {
+	if err == nil || cfg.Attach.Kind == port.Patch || errors.As(err, &own) && (own.Code == Invalid || own.Code == Closing) {
 		return nil, err
 	}
-	return err, e.addLost(ctx, cfg, err.Error())
+	if lost := e.addLost(ctx, cfg, err.Error()); lost != nil { // as its own name is taken
+		return nil, lost
+	}
+	return err, nil
 }
 
 // AwaitPort makes a port as AddPort does; but where its namespace, container or device

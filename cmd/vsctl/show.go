@@ -146,10 +146,11 @@ func attachedBriefly(p *api.Port) string {
 	case api.KindDev, api.KindVM:
 		return p.Kind + " " + p.Device
 	}
-	if place := p.Netns + p.Container; place != "" {
-		return fmt.Sprintf("%s %s/%s", p.Kind, place, far)
+	place := p.Netns + p.Container
+	if place != "" && far != "" { // it may have had none yet
+		place += "/"
 	}
-	return p.Kind + " " + far
+	return strings.TrimRight(p.Kind+" "+place+far, " ")
 }
 
 // vlanBriefly is VLAN.String in fewer characters: "trunk 10,20-30 native 1".

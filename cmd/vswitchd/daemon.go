@@ -10,11 +10,9 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -50,8 +48,9 @@ const (
 	defaultStateDir = "/var/lib/vswitchd"
 )
 
-// serve runs the switch until ctx ends.
-func serve(ctx context.Context, o options, log *slog.Logger) error {
+// serve runs the switch until ctx ends, or the program that is installed by then has
+// taken over, which is started whenever reload says so.
+func serve(ctx context.Context, reload <-chan struct{}, o options, log *slog.Logger) error {
 	if err := control.CheckPath(o.socket); err != nil {
 		return err
 	}
@@ -61,12 +60,12 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 			return orRights(err)
 		}
 		if from != nil {
-			return serveAfter(ctx, from, o, log)
+			return serveAfter(ctx, reload, from, o, log)
 		}
 		log.Info("no vswitchd runs to take over from: starting as ever", "socket", o.socket)
 	}
-	given := handover.Deposited()
-	listener, activated, err := listen(given, o)
+	deposited, sockets := sorted(handover.Deposited())
+	listener, activated, err := listen(sockets, o)
 	if err != nil {
 		return orRights(err)
 	}
@@ -78,7 +77,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	if o.removePorts {
 		return errors.Join(removeLeft(ctx, host, log), listener.Close())
 	}
-	left := findDeposit(given, log)
+	left := findDeposit(deposited, log)
 	engine, err := newEngine(host, o, left.uptime(), log)
 	if err != nil {
 		return errors.Join(err, listener.Close())
@@ -104,19 +103,13 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 			log.Error("not all ports go on with the descriptors that were kept", "error", err)
 		}
 	}
-	return d.serve(ctx)
+	return d.serve(ctx, reload)
 }
 
 // listen makes the control socket, or takes that at which the service manager listens,
-// if there is one among the descriptors that the daemon was given.
-func listen(given map[string]int, o options) (l *control.Listener, activated bool, err error) {
+// if it gave the daemon one.
+func listen(sockets []int, o options) (l *control.Listener, activated bool, err error) {
 	group := cmp.Or(o.socketGroup, o.adminGroup)
-	var sockets []int
-	for name, fd := range given {
-		if !isDeposit(name) {
-			sockets = append(sockets, fd)
-		}
-	}
 	switch len(sockets) {
 	case 0:
 		l, err = control.Listen(o.socket, group)
@@ -129,7 +122,7 @@ func listen(given map[string]int, o options) (l *control.Listener, activated boo
 }
 
 // serveAfter runs the switch in the place of another daemon.
-func serveAfter(ctx context.Context, from *predecessor, o options, log *slog.Logger) error {
+func serveAfter(ctx context.Context, reload <-chan struct{}, from *predecessor, o options, log *slog.Logger) error {
 	host, err := openHost(o.socket, log)
 	if err != nil {
 		return orRights(err)
@@ -165,7 +158,7 @@ func serveAfter(ctx context.Context, from *predecessor, o options, log *slog.Log
 		d.listener.Leave()
 	}
 	log.Info("took over from another vswitchd", "version", from.will.Version, "ports", len(from.will.Estate.Ports), "took", time.Since(begin).Round(time.Millisecond))
-	return d.serve(ctx)
+	return d.serve(ctx, reload)
 }
 
 func newEngine(host *port.Host, o options, uptime time.Duration, log *slog.Logger) (*vswitch.Engine, error) {
@@ -306,7 +299,7 @@ func instanceOf(socket string) (string, error) {
 
 // serve answers requests until ctx ends, somebody asks for the end, or another daemon
 // has taken over.
-func (d *running) serve(ctx context.Context) error {
+func (d *running) serve(ctx context.Context, reload <-chan struct{}) error {
 	served := make(chan error, 1)
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
@@ -320,9 +313,6 @@ func (d *running) serve(ctx context.Context) error {
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatching()
 	go d.feedWatchdog(watching) // until serve returns
-	reload := make(chan os.Signal, 1)
-	signal.Notify(reload, syscall.SIGHUP)
-	defer signal.Stop(reload)
 
 	leave := d.options.keepPorts
 	for {

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,8 +29,29 @@ const (
 	depositPort  = "vswitchd-port-" // and the port's place in the estate
 )
 
-// isDeposit tells what we have left from sockets that the service manager listens at.
-func isDeposit(name string) bool { return strings.HasPrefix(name, "vswitchd-") }
+// isDeposit tells what we have left from sockets that the service manager listens at,
+// which may be named as people like.
+func isDeposit(name string) bool {
+	place, ofPort := strings.CutPrefix(name, depositPort)
+	_, err := strconv.ParseUint(place, 10, 32)
+	return name == depositState || ofPort && err == nil
+}
+
+// sorted tells what was kept for this daemon from the sockets that it was given.
+func sorted(given []handover.Given) (kept map[string]int, sockets []int) {
+	kept = make(map[string]int)
+	for _, g := range given {
+		if !isDeposit(g.Name) {
+			sockets = append(sockets, g.FD)
+			continue
+		}
+		if other, twice := kept[g.Name]; twice {
+			handover.Close([]int{other}) // kept twice, after an end that was none
+		}
+		kept[g.Name] = g.FD
+	}
+	return kept, sockets
+}
 
 // deposit is what is kept.
 type deposit struct {
@@ -78,18 +102,16 @@ func keepDeposit(dep deposit) error {
 	return handover.Barrier(barrierTime)
 }
 
-// findDeposit returns what was kept for this daemon among the descriptors that it was
-// given; nil: nothing, or nothing whole.
+// findDeposit returns what was kept for this daemon; nil: nothing, or nothing whole.
 func findDeposit(kept map[string]int, log *slog.Logger) *deposit {
 	defer func() { // so that the next end keeps the next ones
 		for name := range kept {
-			if isDeposit(name) {
-				_ = handover.Withdraw(name) // nobody may keep anything any more
-			}
+			_ = handover.Withdraw(name) // nobody may keep anything any more
 		}
 	}()
 	fd, ok := kept[depositState]
-	if !ok {
+	if !ok { // after an end that did not come to that
+		handover.Close(slices.Collect(maps.Values(kept)))
 		return nil
 	}
 	var dep deposit

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -16,20 +17,22 @@ func main() {
 		fmt.Fprintln(os.Stderr, "vswitchd:", err)
 		os.Exit(1)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, end := context.WithCancel(context.Background())
+	reload := watchHangups(end)
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// Who reads the log may end: the write fails then, and nothing else. (Ignored, it
 	// would be so in programs that we start, too.)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(ctx, reload, os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // run is the whole program; it returns the exit code.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func run(ctx context.Context, reload <-chan struct{}, args []string, stdout, stderr io.Writer) int {
 	patient := newPatientWriter(stderr)
 	defer patient.Close()
 	stderr = patient
-	cmd := newCommand(serve)
+	cmd := newCommand(func(ctx context.Context, o options, log *slog.Logger) error { return serve(ctx, reload, o, log) })
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)

@@ -20,7 +20,7 @@ func TestWrongWords(t *testing.T) {
 		{"--nonsense", "unknown flag"},
 	} {
 		var stdout, stderr strings.Builder
-		code := run(t.Context(), strings.Fields(c.args), &stdout, &stderr)
+		code := run(t.Context(), nil, strings.Fields(c.args), &stdout, &stderr)
 		if code != 2 || !strings.Contains(stderr.String(), c.want) {
 			t.Errorf("vswitchd %s: exit %d, %q; want 2 and %q", c.args, code, stderr.String(), c.want)
 		}
