@@ -63,3 +63,33 @@ func TestNamespaceOfAProcessGoesForGood(t *testing.T) {
 	}
 	t.Logf("%d frames of the stream", others.stream.Stop())
 }
+
+// TestNumberOfAnotherProcess: a daemon that starts takes a port into the namespace of the
+// process that it was made for, and into none that the number stands for by then.
+func TestNumberOfAnotherProcess(t *testing.T) {
+	for _, kind := range []string{"veth", "tap"} {
+		t.Run(kind, func(t *testing.T) {
+			h := NewHost(t)
+			other := h.Namespace("other")
+			sign := h.Path("sign")
+			p := h.launch("", "unshare", "--net", "sh", "-c", `echo ready; until [ -e "$1" ]; do sleep 0.02; done; exec nsenter --net=/run/netns/other sh -c "echo moved; exec sleep infinity"`, "sh", sign)
+			p.Expect(t, "ready")
+			h.VS("port", "add", "p", "--"+kind, "--netns", fmt.Sprintf("pid:%d", p.Pid), "--ip", "10.0.0.1/24")
+			h.AwaitState("p", "up")
+			h.Kill9()
+			h.Start()
+			h.AwaitState("p", "up")
+			h.Kill9()
+			h.Run("touch", sign)
+			p.Expect(t, "moved")
+			h.Start()
+			if at := h.AwaitState("p", "lost"); !strings.Contains(at.Reason, "may be another process's") {
+				t.Errorf("reason: %s", at.Reason)
+			}
+			if links := other.Links(); len(links) > 1 {
+				t.Errorf("in another process's namespace are %v", links)
+			}
+			h.VS("port", "del", "p")
+		})
+	}
+}

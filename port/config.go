@@ -56,6 +56,13 @@ type Config struct {
 // attached.
 func (c *Config) Asks() bool { return c.Container != "" }
 
+// Once reports whether the port's namespace is that of a process, which is looked for
+// once: later, another process may have the number.
+func (c *Config) Once() bool {
+	_, once := netns.PID(c.Netns)
+	return once
+}
+
 // PeerName names a port of a switch.
 type PeerName struct{ Switch, Port string }
 

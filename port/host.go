@@ -150,6 +150,12 @@ func (h *Host) Open(ctx context.Context, id Identity, cfg Config, at *Place) (*A
 	return a, nil
 }
 
+type restored struct{}
+
+// Restored marks the context of an [Host.Open] for a port that stood before, under
+// another daemon.
+func Restored(ctx context.Context) context.Context { return context.WithValue(ctx, restored{}, true) }
+
 // openAt attaches a port whose far end has a place.
 func (h *Host) openAt(ctx context.Context, id Identity, cfg Config, at *Place) (*Attachment, error) {
 	if at == nil {
@@ -161,8 +167,12 @@ func (h *Host) openAt(ctx context.Context, id Identity, cfg Config, at *Place) (
 	} else if !at.stands() {
 		return nil, errorf(Refused, "%s ended just now: start it again", at.what)
 	}
+	same := !at.once || ctx.Value(restored{}) == nil || h.leftIn(id, at)
 	if a, err := h.adopt(id, cfg, at); a != nil || err != nil {
 		return a, err
+	}
+	if !same {
+		return nil, wornOut(cfg)
 	}
 	if cfg.Kind == Tap {
 		return h.openTap(ctx, id, cfg, at)

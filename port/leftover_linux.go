@@ -93,6 +93,17 @@ func (h *Host) inherited(id Identity, cfg Config) *leftover {
 	return fits
 }
 
+// leftIn reports whether something is left for a port in that very namespace, which has
+// been the port's, then.
+func (h *Host) leftIn(id Identity, at *Place) bool {
+	number, err := h.numberOf(at.ns)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.ContainsFunc(h.left[id], func(l *leftover) bool {
+		return l.namespace == at.id || err == nil && l.link != nil && l.link.Type() == "veth" && l.link.Attrs().NetNsID == number
+	})
+}
+
 // discard removes what is left of a port and cannot be taken.
 func (h *Host) discard(id Identity, list []*leftover) {
 	if err := h.remove(list); err != nil {

@@ -88,7 +88,7 @@ func (h *Host) locate(ctx context.Context, cfg Config) (*Place, error) {
 		if err == nil {
 			ns.Close()
 		}
-		return nil, errorf(Refused, "the namespace that %s stood for is gone, and the number may be another process's: delete the port, and add it where it is to be now", cfg.Netns)
+		return nil, wornOut(cfg)
 	}
 	if err != nil {
 		if !p.once {
@@ -104,6 +104,11 @@ func (h *Host) locate(ctx context.Context, cfg Config) (*Place, error) {
 		p.lost = p.what + " is gone"
 	}
 	return &Place{p, ns}, nil
+}
+
+// wornOut says that a process's number stands for its namespace no more.
+func wornOut(cfg Config) error {
+	return errorf(Refused, "the namespace that %s stood for is gone, and the number may be another process's: delete the port, and add it where it is to be now", cfg.Netns)
 }
 
 // watch tells of changes of the place from now on, until release.

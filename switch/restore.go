@@ -35,7 +35,7 @@ func (e *Engine) removed(n int, err error) error {
 // would make, the port stands all the same, and is lost until that changes. why says
 // that it is, and nothing else does.
 func (e *Engine) RestorePort(ctx context.Context, cfg PortConfig) (why error, err error) {
-	_, err = e.AddPort(ctx, cfg)
+	_, err = e.AddPort(port.Restored(ctx), cfg)
 	var own *Error
 	if err == nil || cfg.Attach.Kind == port.Patch || errors.As(err, &own) && (own.Code == Invalid || own.Code == Closing) {
 		return nil, err
@@ -78,7 +78,7 @@ func (e *Engine) addLost(ctx context.Context, cfg PortConfig, reason string) err
 	if err != nil {
 		return err
 	}
-	p.status = port.Status{Gone: true, Reason: reason}
+	p.status = port.Status{Gone: true, Manual: cfg.Attach.Once(), Reason: reason}
 	p.retry.failed(time.Now())
 	e.enter(p)
 	e.mu.Lock()
