@@ -118,12 +118,9 @@ func Activated(fd int, path, group string) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = l.Claim()
-	l.Leave()
-	if err == nil {
-		err = letIn(path, gid)
-	}
-	if err != nil {
+	// It is not claimed: who connects is told that it is the manager, which waits for
+	// the next daemon as well.
+	if err := letIn(path, gid); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil

@@ -14,7 +14,7 @@ import (
 // the attacker hears nothing of it, and the memory stays where the limit puts
 // it, whatever that is set to on the way.
 func TestFDBUnderAttack(t *testing.T) {
-	const addresses, window = 500_000, 5_000
+	const addresses, window = 500_000, 2_000
 	h := NewHost(t, Fast)
 	l := newLedgerOn(h)
 	for _, p := range []string{"p1", "p2", "p3"} {

@@ -353,9 +353,13 @@ func TestUsedDevicesComeAndGo(t *testing.T) {
 		{"renamed", func() {
 			h.Run("ip", "link", "set", "d0", "name", "d9")
 		}, func() {
-			if got := strings.ReplaceAll(h.look("d9"), "d9", "d0"); got != before {
-				h.t.Errorf("under its new name the device is not as it was\nbefore:\n%safter:\n%s", indent(before), indent(got))
-			}
+			renamed := strings.NewReplacer(" d9@", " d0@", ".d9.", ".d0.")
+			h.Eventually(0, func() error { // that it is lost is said before
+				if got := renamed.Replace(h.look("d9")); got != before {
+					return fmt.Errorf("under its new name the device is not as it was\nbefore:\n%safter:\n%s", indent(before), indent(got))
+				}
+				return nil
+			})
 			h.Run("ip", "link", "set", "d9", "name", "d0")
 		}, []string{"d0", "d9"}},
 		{"deleted", func() { h.Run("ip", "link", "del", "d0") }, wire, []string{"d0", "gone"}},

@@ -144,7 +144,7 @@ func serveAfter(ctx context.Context, reload <-chan struct{}, from *predecessor, 
 	if err == nil {
 		err = from.release(engine, d.reopenStore)
 	}
-	if err == nil {
+	if d.activated = from.will.Activated; err == nil && !d.activated {
 		err = d.listener.Claim()
 	}
 	if err != nil {
@@ -153,9 +153,6 @@ func serveAfter(ctx context.Context, reload <-chan struct{}, from *predecessor, 
 			err = errors.Join(err, d.listener.Close())
 		}
 		return errors.Join(err, engine.Leave(), d.dropStore())
-	}
-	if d.activated = from.will.Activated; d.activated {
-		d.listener.Leave()
 	}
 	log.Info("took over from another vswitchd", "version", from.will.Version, "ports", len(from.will.Estate.Ports), "took", time.Since(begin).Round(time.Millisecond))
 	return d.serve(ctx, reload)
