@@ -71,6 +71,7 @@ func (s *Server) setConfig(ctx context.Context, r *http.Request, body []byte) (a
 	var want *model
 	if file.Err() == nil {
 		want = wanted(doc, file)
+		rejectClashes(doc, file)
 	}
 	if err := file.Err(); err != nil {
 		return answer{}, err

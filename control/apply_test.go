@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -383,6 +384,47 @@ switches:
 	}
 	if got := configOf(t, d); got != "version: 1\nswitches:\n  lab: {}\n  sw0: {}\n" {
 		t.Errorf("there is\n%s", got)
+	}
+}
+
+// TestConfigRefusesWhatNoMachineHas has documents be refused, by a dry run as well,
+// whose ports cannot stand on any machine, or not beside each other.
+func TestConfigRefusesWhatNoMachineHas(t *testing.T) {
+	d := start(t, nil)
+	for _, c := range []struct{ ports, want string }{ // ^ is the place that is named
+		{"a: {dev: eth1}, b: {dev: ^eth1}", "the port sw0/a has eth1 on the host already"},
+		{"a: {vm: t}, b: {dev: ^t}", "the port sw0/a has t on the host already"},
+		{"a: {tap: true, ifname: t}, b: {tap: true, ifname: ^t}", "the port sw0/a has t on the host already"},
+		{"a: {veth: true, ifname: t}, b: {dev: ^t}", "the port sw0/a has t on the host already"},
+		{"a: {netns: x, ifname: e}, b: {netns: /run/netns/x, tap: true, ifname: ^e}", "the port sw0/a has e in namespace x already"},
+		{"a: {container: x, ifname: e}, b: {container: x, ifname: ^e}", "the port sw0/a has e in container x already"},
+		{"a: {dev: ^lo}", "lo is the loopback"},
+		{"a: {netns: x, ifname: ^lo}", "lo is the loopback"},
+		{"a: {netns: x, ifname: ^all}", `ifname "all" is no name`},
+		{"a: {tap: true, ifname: ^default, trunk: all}", `ifname "default" is no name`},
+		{"a: {dev: ^default}", `device "default" is no name`},
+		{"a: {netns: x, ifname: ^sixteen-letters.}", `ifname "sixteen-letters." is no name`},
+		{"a: {netns: x, ifname: ^e%d}", `"e%d" cannot name an interface`},
+		{"a: {vm: ^e%d}", `"e%d" cannot name an interface`},
+		{"a: {netns: x, access: 10, mtu: ^10}", "mtu 10 is not possible: give 68 to 65535"},
+		{"a: {tap: true, mtu: ^65530}", "mtu 65530 is not possible: give 68 to 65521"},
+		{"a: {netns: x, ip: 'fd00::1/64', mtu: ^1000}", "MTU 1000 is too small for the IPv6 address fd00::1/64"},
+		{"a: {netns: x, ip: ^127.0.0.1/8}", "127.0.0.1/8 is not the address of a station"},
+		{"a: {netns: x, ip: 10.0.0.1/24, gateway: ^10.0.1.1}", "gateway 10.0.1.1 is in none of the prefixes"},
+	} {
+		text := "switches: {sw0: {ports: {" + c.ports + "}}}"
+		want := fmt.Sprintf("f.yaml:1:%d: %s", strings.Index(text, "^")+1, c.want)
+		text = strings.Replace(text, "^", "", 1)
+		for _, dry := range []bool{true, false} {
+			_, refusal := apply(t, d, text, dry)
+			if !strings.HasPrefix(refusal, want) || !strings.Contains(refusal, "\n    1 | ") || strings.Count(refusal, "\n") != 2 {
+				t.Errorf("%s, dry run %v: want %s, and got %s", text, dry, want, refusal)
+			}
+		}
+	}
+	// One name in two places is no clash, nor are names that are left open.
+	if _, refusal := apply(t, d, "switches: {sw0: {ports: {a: {netns: x, ifname: e}, b: {netns: y, ifname: e}, c: {tap: true, ifname: e}, d: {netns: x}, e: {netns: x}}}}", false); refusal != "" {
+		t.Error(refusal)
 	}
 }
 

@@ -38,7 +38,7 @@ func attachment(spec api.PortSpec) (port.Config, error) {
 		checkNetns(spec),
 		checkIfName("ifname", spec.IfName),
 		checkIfName("device", spec.Device),
-		checkRange("mtu", spec.MTU, 65535),
+		checkMTU(cfg.Kind, spec.MTU),
 		checkRange("queues", spec.Queues, 256),
 		checkText("container", spec.Container),
 		checkText("owner", spec.Owner),
@@ -60,9 +60,14 @@ func attachment(spec api.PortSpec) (port.Config, error) {
 		return cfg, err
 	}
 	if cfg.Kind == port.Patch {
-		cfg.Peer, err = parsePeer(spec.Peer)
+		if cfg.Peer, err = parsePeer(spec.Peer); err != nil {
+			return cfg, err
+		}
 	}
-	return cfg, err
+	if err := cfg.Check(); err != nil {
+		return cfg, api.Errorf(api.Invalid, "%v", err)
+	}
+	return cfg, nil
 }
 
 // fitsKind says which field does not fit the kind, and which is missing.
@@ -125,7 +130,24 @@ func checkIfName(field, name string) error {
 	if len(name) > longest || name == "." || name == ".." || strings.ContainsAny(name, "/: \t\n\v\f\r") {
 		return api.Errorf(api.Invalid, "%s %q is no name of an interface: use 1 to %d characters, none of them a slash, colon or space", field, name, longest)
 	}
+	if name == "all" || name == "default" {
+		return api.Errorf(api.Invalid, "%s %q is no name of an interface: the kernel keeps that word; choose another", field, name)
+	}
 	return checkText(field, name)
+}
+
+// checkMTU judges an MTU as the kernel would (ETH_MIN_MTU, ETH_MAX_MTU; a TAP's has
+// the header beside it in 64 KiB).
+func checkMTU(kind port.Kind, mtu int) error {
+	const least = 68
+	most := 65535
+	if kind == port.Tap || kind == port.VM {
+		most -= frame.HeaderLen
+	}
+	if mtu != 0 && (mtu < least || mtu > most) {
+		return api.Errorf(api.Invalid, "mtu %d is not possible: give %d to %d, or leave it out", mtu, least, most)
+	}
+	return nil
 }
 
 func checkRange(field string, n, most int) error {

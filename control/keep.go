@@ -342,6 +342,7 @@ func (s *Server) RestoreFile(ctx context.Context, name string, text []byte) erro
 	doc, file := config.Read(name, text)
 	if file.Err() == nil {
 		wanted(doc, file)
+		rejectClashes(doc, file)
 	}
 	if err := file.Err(); err != nil {
 		return err

@@ -210,6 +210,51 @@ func (m *model) wantEntry(file *document.Document, sw string, e *config.Entry) {
 	m.switches[sw].entries[key] = e.Port
 }
 
+// rejectClashes rejects ports that cannot be on one machine: on a device that another
+// port of the document has, or that makes an interface of the same name in the same
+// place. It is for what people write. A configuration that stood may have such ports,
+// lost, by devices that were renamed meanwhile.
+func rejectClashes(doc *config.Document, file *document.Document) {
+	type name struct{ place, name string }
+	taken := make(map[name]string)
+	for _, s := range doc.Switches {
+		if s.Value == nil {
+			continue
+		}
+		for _, p := range s.Value.Ports {
+			key, device := interfaceOf(p.Value)
+			if device == "" {
+				continue
+			}
+			at, cfg := p.Value.Of(key), port.Config{Netns: p.Value.Netns, Container: p.Value.Container}
+			place := cfg.Where()
+			if device == "lo" {
+				file.Reject(at, "lo is the loopback, on which no cable hangs: choose another")
+				continue
+			}
+			if by := taken[name{place, device}]; by != "" {
+				file.Reject(at, "the port %s has %s %s already: choose another", by, device, place)
+				continue
+			}
+			taken[name{place, device}] = s.Key + "/" + p.Key
+		}
+	}
+}
+
+// interfaceOf returns the name of an interface that a port takes or makes, and the key
+// that says it; "": none, or one that is chosen when it is made.
+func interfaceOf(p *config.Port) (key, name string) {
+	switch p.Kind() {
+	case api.KindDev:
+		return "dev", p.Dev
+	case api.KindVM:
+		return "vm", p.VM
+	case api.KindVeth, api.KindTap:
+		return "ifname", p.IfName
+	}
+	return "", ""
+}
+
 // reject says what is wrong in a mapping of the file.
 func reject(file *document.Document, where *document.Where, err error) {
 	if err != nil {

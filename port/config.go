@@ -2,6 +2,7 @@ package port
 
 import (
 	"net/netip"
+	"strings"
 
 	"github.com/vswitch/vswitch/frame"
 	"github.com/vswitch/vswitch/internal/netns"
@@ -55,6 +56,18 @@ type Config struct {
 // Asks reports whether another program has to be asked where the port is to be
 // attached.
 func (c *Config) Asks() bool { return c.Container != "" }
+
+// Where says in which place the far end is, such as "in namespace web"; two ways to
+// write a namespace are one.
+func (c *Config) Where() string {
+	if c.Container != "" {
+		return "in container " + c.Container
+	}
+	if path, err := netns.Path(c.Netns); err == nil {
+		return "in namespace " + strings.TrimPrefix(path, netns.Dir+"/")
+	}
+	return "on the host"
+}
 
 // PeerName names a port of a switch.
 type PeerName struct{ Switch, Port string }

@@ -113,7 +113,7 @@ func (h *Host) Open(ctx context.Context, id Identity, cfg Config, at *Place) (*A
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := checkConfig(cfg); err != nil {
+	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
 	if h.predecessor {

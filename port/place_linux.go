@@ -49,7 +49,7 @@ func (h *Host) Find(ctx context.Context, cfg Config) (*Place, error) {
 	if !cfg.Asks() {
 		return nil, nil
 	}
-	if err := checkConfig(cfg); err != nil {
+	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
 	return h.locate(ctx, cfg)
@@ -58,7 +58,7 @@ func (h *Host) Find(ctx context.Context, cfg Config) (*Place, error) {
 // Missing returns an error for what cfg names and is not there, as far as that can
 // be told without asking another program.
 func (h *Host) Missing(cfg Config) error {
-	if err := checkConfig(cfg); err != nil || cfg.Asks() {
+	if err := cfg.Check(); err != nil || cfg.Asks() {
 		return err
 	}
 	at, err := h.locate(context.Background(), cfg)
@@ -248,24 +248,29 @@ func station(c *rtnl.Conn, index int, name string, p *place, cfg Config) error {
 	return nil
 }
 
-// checkConfig finds what is wrong with a Config by itself.
-func checkConfig(cfg Config) error {
-	if cfg.Netns != "" && cfg.Container != "" {
-		return errorf(Invalid, "a port is in a namespace (%s) or in a container (%s): name one of both", cfg.Netns, cfg.Container)
+// Check finds what is wrong with a Config by itself: what no machine has an answer to.
+func (c *Config) Check() error {
+	if c.Netns != "" && c.Container != "" {
+		return errorf(Invalid, "a port is in a namespace (%s) or in a container (%s): name one of both", c.Netns, c.Container)
 	}
-	if cfg.IfName != "" {
-		if err := checkIfName(cfg.IfName); err != nil {
+	if c.IfName != "" {
+		if err := checkIfName(c.IfName); err != nil {
 			return err
 		}
 	}
-	if cfg.MAC.IsMulticast() {
-		return errorf(Invalid, "%s is a multicast address: a station has an even first octet, such as 02:00:00:00:00:01", cfg.MAC)
+	if c.Kind == VM {
+		if err := checkIfName(c.Device); err != nil {
+			return err
+		}
 	}
-	if err := checkMTU(cfg); err != nil {
+	if c.MAC.IsMulticast() {
+		return errorf(Invalid, "%s is a multicast address: a station has an even first octet, such as 02:00:00:00:00:01", c.MAC)
+	}
+	if err := checkMTU(c); err != nil {
 		return err
 	}
 	seen := map[netip.Prefix]bool{}
-	for _, a := range cfg.Addresses {
+	for _, a := range c.Addresses {
 		ip := a.Addr()
 		switch {
 		case !a.IsValid() || ip.Is4In6() || ip.Zone() != "":
@@ -277,7 +282,7 @@ func checkConfig(cfg Config) error {
 		}
 		seen[a] = true
 	}
-	return checkGateways(cfg)
+	return checkGateways(c)
 }
 
 // Lengths that the kernel enforces, so that people read why.
@@ -287,7 +292,7 @@ const (
 	minIPv6MTU = 1280  // RFC 8200, section 5
 )
 
-func checkMTU(cfg Config) error {
+func checkMTU(cfg *Config) error {
 	switch {
 	case cfg.MTU == 0:
 	case cfg.MTU < minMTU || cfg.MTU > maxMTU:
@@ -304,7 +309,7 @@ func checkMTU(cfg Config) error {
 
 // checkGateways wants each gateway to be a neighbour: the kernel needs a route
 // to it.
-func checkGateways(cfg Config) error {
+func checkGateways(cfg *Config) error {
 	var v4, v6 bool
 	for _, g := range cfg.Gateways {
 		family := &v4
