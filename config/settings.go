@@ -8,14 +8,14 @@ import (
 
 // VLANSettings are the VLANs of a port.
 type VLANSettings struct {
-	Access       *int   `yaml:"access" jsonschema:"minimum=1,maximum=4094"`
-	Trunk        *VLANs `yaml:"trunk"`
-	Native       *int   `yaml:"native" jsonschema:"minimum=1,maximum=4094"`
-	NativeTagged *bool  `yaml:"native_tagged"`
-	Tunnel       *int   `yaml:"tunnel" jsonschema:"minimum=1,maximum=4094"`
-	CVLANs       *VLANs `yaml:"cvlans"`
-	TPID         *Word  `yaml:"tpid"`
-	PriorityTags *Word  `yaml:"priority_tags"`
+	Access       *int    `yaml:"access" jsonschema:"minimum=1,maximum=4094"`
+	Trunk        *VLANs  `yaml:"trunk"`
+	Native       *int    `yaml:"native" jsonschema:"minimum=1,maximum=4094"`
+	NativeTagged *bool   `yaml:"native_tagged"`
+	Tunnel       *int    `yaml:"tunnel" jsonschema:"minimum=1,maximum=4094"`
+	CVLANs       *CVLANs `yaml:"cvlans"`
+	TPID         *Word   `yaml:"tpid"`
+	PriorityTags *Word   `yaml:"priority_tags"`
 }
 
 // OptionSettings are a port's options beside its VLANs.

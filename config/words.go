@@ -71,6 +71,9 @@ func (v *VLANs) Decode(d *document.Document, n *document.Node) {
 	v.VLANSet = append(api.VLANSet{}, words.Texts()...)
 }
 
+// CVLANs are VLANs of customers, where 0 stands for frames without a tag.
+type CVLANs struct{ VLANs }
+
 // ParseAgeing reads a time, or a bare number of seconds, as vsctl does.
 func ParseAgeing(word string) (time.Duration, error) {
 	text := word

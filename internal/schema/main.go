@@ -107,7 +107,9 @@ func (g *generator) special(t reflect.Type) *jsonschema.Schema {
 	case reflect.TypeFor[lab.Addresses]():
 		return anyOf(words(), mappingOf(words()))
 	case reflect.TypeFor[config.VLANs]():
-		return anyOf(vlans(), listOf(vlans()))
+		return anyOf(vlans("1"), listOf(vlans("1")))
+	case reflect.TypeFor[config.CVLANs]():
+		return anyOf(vlans("0"), listOf(vlans("0")))
 	case reflect.TypeFor[lab.Command]():
 		return command()
 	case reflect.TypeFor[lab.Duration]():
@@ -218,14 +220,14 @@ func orNothing(s *jsonschema.Schema) *jsonschema.Schema {
 	return ofTypes(s, append(types, "null")...)
 }
 
-// vlanID is the number of a VLAN (IEEE 802.1Q, 9.6).
-func vlanID() *jsonschema.Schema {
-	return &jsonschema.Schema{Type: "integer", Minimum: "1", Maximum: "4094"}
+// vlanID is the number of a VLAN (IEEE 802.1Q, 9.6), or what may stand beside these.
+func vlanID(least json.Number) *jsonschema.Schema {
+	return &jsonschema.Schema{Type: "integer", Minimum: least, Maximum: "4094"}
 }
 
 // vlans are numbers and ranges of them.
-func vlans() *jsonschema.Schema {
-	return anyOf(vlanID(), &jsonschema.Schema{Type: "string", Pattern: `^(all|none|[0-9]+(-[0-9]+)?( *, *[0-9]+(-[0-9]+)?)*)$`})
+func vlans(least json.Number) *jsonschema.Schema {
+	return anyOf(vlanID(least), &jsonschema.Schema{Type: "string", Pattern: `^(all|none|[0-9]+(-[0-9]+)?( *, *[0-9]+(-[0-9]+)?)*)$`})
 }
 
 func words() *jsonschema.Schema   { return anyOf(scalar(), listOf(scalar())) }

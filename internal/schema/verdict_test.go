@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/goccy/go-yaml"
@@ -17,18 +18,7 @@ import (
 // files: an editor must not mark what is right, nor pass what is wrong where that
 // can be seen without knowing the rest of the file.
 func TestSchemaJudgesAsTheProgram(t *testing.T) {
-	schema := compiled(t, "lab")
-	accepts := func(text []byte) error {
-		asJSON, err := yaml.YAMLToJSON(text)
-		if err != nil {
-			return err
-		}
-		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(asJSON))
-		if err != nil {
-			return err
-		}
-		return schema.Validate(value)
-	}
+	accepts := judge(t, "lab")
 	files, err := filepath.Glob("../../examples/*.yaml")
 	if err != nil || len(files) < 9 {
 		t.Fatalf("%d examples, %v", len(files), err)
@@ -53,6 +43,11 @@ func TestSchemaJudgesAsTheProgram(t *testing.T) {
 		link + "impair: }]",
 		link + "impair: {delay: 5ms, loss: 1%}}]",
 		link + "storm_limit: [1000pps, bcast=10mbit]}]",
+		link + "tunnel: 5, cvlans: [0, 5-9]}]",
+		link + "tunnel: 5, cvlans: 0}]",
+		link + "tunnel: 5, cvlans: 4095}]",
+		link + "trunk: 0}]",
+		link + "trunk: [0, 5-9]}]",
 		link + "access: 0}]",
 		link + "access: 4095}]",
 		link + "tunnel: 5000}]",
@@ -75,6 +70,56 @@ func TestSchemaJudgesAsTheProgram(t *testing.T) {
 		if (check == nil) != (judged == nil) {
 			t.Errorf("%s\n  the program says %v\n  the schema says %v", text, check, judged)
 		}
+	}
+}
+
+// TestSchemaOfConfigurations gives the schema of configurations VLANs as vsctl config
+// show prints them: 0 stands for frames without a tag in the list of a tunnel, and is no
+// VLAN elsewhere.
+func TestSchemaOfConfigurations(t *testing.T) {
+	accepts := judge(t, "config")
+	for _, c := range []struct {
+		settings string
+		right    bool
+	}{
+		{"tunnel: 5\n", true},
+		{"tunnel: 5\ncvlans: [0, 5-9]\n", true},
+		{"tunnel: 5\ncvlans: [0]\n", true},
+		{"tunnel: 5\ncvlans: [-1]\n", false},
+		{"tunnel: 5\ncvlans: [4095]\n", false},
+		{"tunnel: 0\n", false},
+		{"trunk: [1, 5-9]\n", true},
+		{"trunk: [0, 5-9]\n", false},
+		{"trunk: 0\n", false},
+	} {
+		indented := func(by int) string {
+			margin := strings.Repeat(" ", by)
+			return margin + strings.ReplaceAll(strings.TrimSpace(c.settings), "\n", "\n"+margin) + "\n"
+		}
+		for _, text := range []string{
+			"version: 1\nprofiles:\n  office:\n" + indented(4) + "switches: {}\n",
+			"version: 1\nswitches:\n  sw0:\n    ports:\n      a:\n        netns: a\n" + indented(8),
+		} {
+			if err := accepts([]byte(text)); (err == nil) != c.right {
+				t.Errorf("%s\n  right: %v, and the schema says %v", text, c.right, err)
+			}
+		}
+	}
+}
+
+// judge returns what the schema of a kind of files says of one.
+func judge(t *testing.T, name string) func(text []byte) error {
+	schema := compiled(t, name)
+	return func(text []byte) error {
+		asJSON, err := yaml.YAMLToJSON(text)
+		if err != nil {
+			return err
+		}
+		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(asJSON))
+		if err != nil {
+			return err
+		}
+		return schema.Validate(value)
 	}
 }
 
