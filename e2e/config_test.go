@@ -60,7 +60,8 @@ func TestConfigApplyBesideTraffic(t *testing.T) {
 	// So is what was touched: a port goes into another namespace, and the last cannot
 	// be made.
 	h.Namespace("d")
-	write(strings.NewReplacer("netns: c\n", "netns: d\n", "      c:\n", "      z:\n        netns: b\n        ifname: eth0\n      c:\n").Replace(shown))
+	h.Run("ip", "-n", "d", "link", "add", "taken", "type", "veth", "peer", "name", "other")
+	write(strings.NewReplacer("netns: c\n", "netns: d\n", "      c:\n", "      z:\n        netns: d\n        ifname: taken\n      c:\n").Replace(shown))
 	if r := h.TryVS("config", "apply", file); r.Code != 1 || !strings.Contains(r.Stderr, "made again: sw0/c") {
 		t.Errorf("exit %d, %q", r.Code, r.Output())
 	}
