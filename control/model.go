@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/vswitch/vswitch/api"
 	"github.com/vswitch/vswitch/config"
@@ -13,7 +12,6 @@ import (
 	"github.com/vswitch/vswitch/frame"
 	"github.com/vswitch/vswitch/internal/document"
 	"github.com/vswitch/vswitch/internal/natural"
-	"github.com/vswitch/vswitch/internal/netns"
 	"github.com/vswitch/vswitch/port"
 	"github.com/vswitch/vswitch/vlan"
 
@@ -228,7 +226,8 @@ func rejectClashes(doc *config.Document, file *document.Document) {
 			if device == "" {
 				continue
 			}
-			at, place := p.Value.Of(key), placeOf(p.Value)
+			at, cfg := p.Value.Of(key), port.Config{Netns: p.Value.Netns, Container: p.Value.Container}
+			place := cfg.Where()
 			if device == "lo" {
 				file.Reject(at, "lo is the loopback, on which no cable hangs: choose another")
 				continue
@@ -254,17 +253,6 @@ func interfaceOf(p *config.Port) (key, name string) {
 		return "ifname", p.IfName
 	}
 	return "", ""
-}
-
-// placeOf returns where a port's interface is; two ways to write a namespace are one.
-func placeOf(p *config.Port) string {
-	if p.Container != "" {
-		return "in container " + p.Container
-	}
-	if path, err := netns.Path(p.Netns); err == nil {
-		return "in namespace " + strings.TrimPrefix(path, netns.Dir+"/")
-	}
-	return "on the host"
 }
 
 // reject says what is wrong in a mapping of the file.

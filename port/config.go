@@ -2,6 +2,7 @@ package port
 
 import (
 	"net/netip"
+	"strings"
 
 	"github.com/vswitch/vswitch/frame"
 	"github.com/vswitch/vswitch/internal/netns"
@@ -61,6 +62,18 @@ func (c *Config) Asks() bool { return c.Container != "" }
 func (c *Config) Once() bool {
 	_, once := netns.PID(c.Netns)
 	return once
+}
+
+// Where says in which place the far end is, such as "in namespace web"; two ways to
+// write a namespace are one.
+func (c *Config) Where() string {
+	if c.Container != "" {
+		return "in container " + c.Container
+	}
+	if path, err := netns.Path(c.Netns); err == nil {
+		return "in namespace " + strings.TrimPrefix(path, netns.Dir+"/")
+	}
+	return "on the host"
 }
 
 // PeerName names a port of a switch.
