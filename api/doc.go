@@ -66,4 +66,5 @@ type Shutdown struct {
 // Version is the answer to GET /v1/version.
 type Version struct {
 	Version string `json:"version"`
+	PID     int    `json:"pid,omitempty"` // of the daemon, as it knows itself
 }

@@ -248,5 +248,5 @@ func (s *Server) version(_ context.Context, r *http.Request, _ []byte) (answer, 
 	if _, err := params(r); err != nil {
 		return answer{}, err
 	}
-	return answer{body: api.Version{Version: s.cfg.Version}}, nil
+	return answer{body: api.Version{Version: s.cfg.Version, PID: s.cfg.PID}}, nil
 }

@@ -61,6 +61,7 @@ type Engine interface {
 // Config is what a Server is told beside its engine.
 type Config struct {
 	Version string       // that GET /v1/version answers with
+	PID     int          // likewise; 0: it is left out
 	Log     *slog.Logger // of changes, and of who asked for them; nil: nowhere
 	Store   *store.Store // that keeps the configuration; nil: it is kept nowhere
 

@@ -205,7 +205,7 @@ func newRunning(engine *vswitch.Engine, kept *store.Store, o options, log *slog.
 		}
 	}
 	d.server = control.New(engine, control.Config{
-		Version: version, Log: log, Store: kept, AdminGroup: admin, Shutdown: shutdown, Takeover: d.handOver,
+		Version: version, PID: os.Getpid(), Log: log, Store: kept, AdminGroup: admin, Shutdown: shutdown, Takeover: d.handOver,
 	})
 	return d, nil
 }
