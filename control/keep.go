@@ -25,7 +25,8 @@ import (
 type keeper struct {
 	mu       sync.Mutex // what stands is read, and noted, in one go
 	store    *store.Store
-	underWay int // octets that are reserved for changes that are being made
+	underWay int  // octets that are reserved for changes that are being made
+	owes     bool // what stands could not be kept when it began: the next change brings it
 }
 
 // usualRoom is more than a change of one thing takes in the journal.
@@ -57,6 +58,9 @@ func (s *Server) keep(things ...thing) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.owes {
+		things = []thing{thingAll{}}
+	}
 	var changes []store.Change
 	for _, t := range things {
 		more, err := t.changes(s)
@@ -68,6 +72,7 @@ func (s *Server) keep(things ...thing) error {
 	if err := k.store.Commit(changes...); err != nil {
 		return api.Errorf(api.Failed, "it is done, but not kept: %v", err)
 	}
+	k.owes = false
 	if err := k.store.Tidy(); err != nil {
 		s.cfg.Log.Warn("the configuration's journal grows", "error", err)
 	}
@@ -326,6 +331,7 @@ func (s *Server) Restore(ctx context.Context, first string) error {
 			return err
 		}
 		if err := s.keep(thingSwitch{first}); err != nil { // a disk may be read-only
+			s.keeper.owes = true
 			s.cfg.Log.Warn("the configuration cannot be kept", "error", err)
 		}
 		return nil

@@ -263,6 +263,62 @@ func TestConfigurationThatGrowsWhenItIsKept(t *testing.T) {
 	}
 }
 
+// TestDamageOnAReadOnlyDisk has the daemon start with what can be read, and nothing
+// changed until what is damaged can be kept aside. What stood from the start on is
+// kept then, too.
+func TestDamageOnAReadOnlyDisk(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	for _, damaged := range []bool{false, true} {
+		dir := t.TempDir()
+		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {
+			t.Skip("no tmpfs can be mounted here: ", err)
+		}
+		t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+		if damaged {
+			if err := os.WriteFile(filepath.Join(dir, "journal.0"), []byte("0 []\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, "size=256k"); err != nil {
+			t.Fatal(err)
+		}
+		var told []string
+		s, err := store.Open(dir, func(what string) { told = append(told, what) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := controltest.StartKept(filepath.Join(t.TempDir(), "s"), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const profile = `{"name":"office","vlan":{"access":30}}`
+		want := configOf(t, d)
+		resp, text := ask(t, d, "POST", "/v1/profiles", profile)
+		if resp.StatusCode != http.StatusConflict || !strings.Contains(text, "nothing was changed, as it could not be kept: ") || !strings.Contains(text, "read-only file system") {
+			t.Errorf("on a read-only disk: %s %s", resp.Status, text)
+		}
+		if got := configOf(t, d); got != want {
+			t.Errorf("it has changed to\n%s", got)
+		}
+		if err := unix.Mount("", dir, "", unix.MS_REMOUNT, "size=256k"); err != nil {
+			t.Fatal(err)
+		}
+		if resp, text := ask(t, d, "POST", "/v1/profiles", profile); resp.StatusCode != http.StatusCreated {
+			t.Errorf("on a disk that can be written again: %s", text)
+		}
+		want = configOf(t, d)
+		d = restarted(t, d, dir)
+		if got := configOf(t, d); got != want || !strings.Contains(got, "office") {
+			t.Errorf("after a restart there is\n%s\nwant\n%s", got, want)
+		}
+		if aside, _ := filepath.Glob(filepath.Join(dir, "journal.0.aside-*")); damaged != (len(aside) == 1) || damaged != (len(told) == 2) {
+			t.Errorf("kept aside are %v, told %q", aside, told)
+		}
+	}
+}
+
 // TestManyPortsStayLinear holds that what a change writes does not grow with what
 // stands.
 func TestManyPortsStayLinear(t *testing.T) {

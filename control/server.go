@@ -140,6 +140,7 @@ func (s *Server) Keep(st *store.Store) error {
 	if err != nil || reflect.DeepEqual(changes[0].Value, st.Document()) {
 		return err
 	}
+	s.keeper.owes = true
 	return s.keep(thingAll{})
 }
 

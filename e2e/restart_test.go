@@ -304,5 +304,9 @@ func TestSocketActivation(t *testing.T) {
 			t.Errorf("a daemon with two sockets, named %q: exit %d: %s", names, r.Code, r.Output())
 		}
 	}
+	// A real manager does not touch it any more; the tests have made it block, for all.
+	if err := unix.SetNonblock(int(file.Fd()), true); err != nil {
+		t.Fatal(err)
+	}
 	h.VS("shutdown", "--remove")
 }

@@ -1,14 +1,11 @@
 package store
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,8 +33,12 @@ type Change struct {
 // Store is an open folder. Its methods are called one at a time.
 type Store struct {
 	dir        string
-	folder     *os.File // to be synchronised
+	folder     *os.File     // to be synchronised
+	tell       func(string) // of damage
+	asides     []aside      // that are to be kept aside before anything is written
 	generation uint64
+	file       uint64 // generation of the document in config.json; 0: there is none
+	last       uint64 // that of last.json, from which on journals are kept; 0: all are
 	document   map[string]any
 	journal    *os.File
 	end        int64 // of what is whole in the journal
@@ -46,7 +47,8 @@ type Store struct {
 }
 
 // Open opens the store in a folder, which is made where it is missing. Of damage,
-// tell is told; what is damaged is kept aside.
+// tell is told, also later on; what is damaged is kept aside. Where that cannot be, as
+// on a full disk, what can be read stands, and changes are refused until it can.
 func Open(dir string, tell func(string)) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -55,12 +57,12 @@ func Open(dir string, tell func(string)) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dir: dir, folder: folder, document: make(map[string]any)}
+	s := &Store{dir: dir, folder: folder, tell: tell, document: make(map[string]any)}
 	if err := s.lock(); err != nil {
 		folder.Close()
 		return nil, err
 	}
-	if err := s.load(tell); err != nil {
+	if err := s.load(); err != nil {
 		folder.Close()
 		return nil, err
 	}
@@ -100,10 +102,6 @@ func (s *Store) Close() error {
 
 func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
 
-func (s *Store) journalPath(generation uint64) string {
-	return s.path(journalPrefix + strconv.FormatUint(generation, 10))
-}
-
 // Reserve makes sure that changes of so many octets can be noted: it fails where
 // the disk is full, or may not be written. What cannot be noted need not be done.
 func (s *Store) Reserve(octets int) error {
@@ -126,16 +124,21 @@ func (s *Store) Reserve(octets int) error {
 }
 
 // ready opens the journal at the first change. Until then nothing is written: a
-// disk may be read-only. What a crash has left at its end goes.
+// disk may be read-only. What is damaged is kept aside by then, and what a crash has
+// left at the journal's end goes.
 func (s *Store) ready() error {
+	if err := s.mend(); err != nil {
+		return err
+	}
 	if s.journal != nil {
 		return nil
 	}
 	f, err := os.OpenFile(s.journalPath(s.generation), os.O_CREATE|os.O_RDWR, 0o600)
-	if err == nil {
-		err = errors.Join(f.Truncate(s.end), s.folder.Sync())
-	}
 	if err != nil {
+		return fmt.Errorf("changes cannot be noted: %w", err)
+	}
+	if err := errors.Join(f.Truncate(s.end), s.folder.Sync()); err != nil {
+		f.Close()
 		return fmt.Errorf("changes cannot be noted: %w", err)
 	}
 	s.journal = f
@@ -151,6 +154,20 @@ func (s *Store) Commit(changes ...Change) error {
 	if err != nil {
 		return err
 	}
+	if changes, err = readRecord(line[:len(line)-1]); err != nil { // as they are found again
+		return err
+	}
+	if err := s.note(line); err != nil {
+		return err
+	}
+	for _, c := range changes {
+		s.apply(c)
+	}
+	return nil
+}
+
+// note has a line be on disk.
+func (s *Store) note(line []byte) error {
 	if _, err := s.journal.WriteAt(line, s.end); err != nil {
 		return s.takeBack(err)
 	}
@@ -158,43 +175,33 @@ func (s *Store) Commit(changes ...Change) error {
 		return s.takeBack(err)
 	}
 	s.end += int64(len(line))
-	if changes, err = readRecord(line[:len(line)-1]); err != nil { // as they are found again
-		return err
-	}
-	for _, c := range changes {
-		if err := s.apply(c); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 
 // takeBack makes the journal end where it did before a change that failed.
 func (s *Store) takeBack(why error) error {
 	err := fmt.Errorf("note a change in %s: %w", s.dir, why)
+	s.room = 0
 	if e := s.journal.Truncate(s.end); e != nil {
+		s.journal.Close()
+		s.journal = nil // to be opened, and cut, before anything else is noted
 		return errors.Join(err, e)
 	}
-	s.room = 0
 	return err
 }
 
-// apply makes a change in the document.
-func (s *Store) apply(c Change) error {
+// apply makes a change, as it was read, in the document.
+func (s *Store) apply(c Change) {
 	if len(c.Path) == 0 {
-		whole, ok := c.Value.(map[string]any)
-		if !ok {
-			return errors.New("the whole document is no object")
-		}
-		s.document = whole
-		return nil
+		s.document, _ = c.Value.(map[string]any) // readRecord takes no other
+		return
 	}
 	at := s.document
 	for _, key := range c.Path[:len(c.Path)-1] {
 		next, ok := at[key].(map[string]any)
 		if !ok {
 			if c.Value == nil {
-				return nil
+				return
 			}
 			next = make(map[string]any)
 			at[key] = next
@@ -207,13 +214,14 @@ func (s *Store) apply(c Change) error {
 	} else {
 		at[last] = c.Value
 	}
-	return nil
 }
 
-// Tidy writes the document anew where the journal has grown long. Without it,
-// nothing is lost; the journal only goes on growing.
+// Tidy writes the document anew where the journal has grown long, or where only the
+// one before was left of it. Without it, nothing is lost; the journal only goes on
+// growing.
 func (s *Store) Tidy() error {
-	if s.end < max(longest, 2*s.size) {
+	alone := s.file == 0 && s.generation > 0
+	if s.end < max(longest, 2*s.size) && !alone {
 		return nil
 	}
 	return s.rewrite()
@@ -223,6 +231,10 @@ func (s *Store) Tidy() error {
 // comes last, a crash leaves either generation whole.
 func (s *Store) rewrite() error {
 	next := s.generation + 1
+	s.clear(currentName+newSuffix, lastName+newSuffix, lastName, journalName(next))
+	if err := s.ready(); err != nil {
+		return err
+	}
 	text, err := encode(next, s.document)
 	if err != nil {
 		return err
@@ -231,81 +243,70 @@ func (s *Store) rewrite() error {
 	if err != nil {
 		return err
 	}
-	err = writeWhole(s.path(currentName+newSuffix), text)
+	if err := s.replace(text); err != nil {
+		journal.Close() // empty as it is, it does no harm
+		_ = os.Remove(s.path(currentName + newSuffix))
+		return fmt.Errorf("write %s anew: %w", s.path(currentName), err)
+	}
+	s.journal.Close()
+	s.generation, s.file, s.journal, s.end, s.room, s.size = next, next, journal, 0, 0, int64(len(text))
+	if err := s.folder.Sync(); err != nil {
+		return err // nothing is forgotten that may be needed yet
+	}
+	s.forget()
+	return nil
+}
+
+// replace has another document in config.json, when the journal says that the next
+// one leads on.
+func (s *Store) replace(text []byte) error {
+	if err := writeWhole(s.path(currentName+newSuffix), text); err != nil {
+		return err
+	}
+	if err := s.folder.Sync(); err != nil {
+		return err
+	}
+	end, err := record(nil)
 	if err == nil {
-		err = s.keepLast()
+		err = s.note(end)
 	}
 	if err == nil {
-		err = os.Rename(s.path(currentName+newSuffix), s.path(currentName))
+		err = s.keepLast()
 	}
 	if err == nil {
 		err = s.folder.Sync()
 	}
 	if err != nil {
-		journal.Close()
-		_ = os.Remove(s.journalPath(next)) // empty as it is, it does no harm
-		return fmt.Errorf("write %s anew: %w", s.path(currentName), err)
+		return err
 	}
-	if s.journal != nil {
-		s.journal.Close()
-	}
-	s.generation, s.journal, s.end, s.room, s.size = next, journal, 0, 0, int64(len(text))
-	s.forget()
-	return nil
+	return os.Rename(s.path(currentName+newSuffix), s.path(currentName))
 }
 
 // keepLast keeps the document that is about to be replaced. Its name comes back
-// with the new one; until then, the journal leads there from the one before.
+// with the new one; until then, the journal leads there from the one before. Where it
+// is damaged, or not there, the one before is still the last, and its journals stay.
 func (s *Store) keepLast() error {
+	f, _, _, err := s.read(currentName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && f.Generation != s.file {
+		err = errors.New("it is another than was written")
+	}
+	if err != nil {
+		s.putAside(currentName, fmt.Sprintf("%s cannot be used: %v", s.path(currentName), err))
+		return s.mend()
+	}
 	current, last := s.path(currentName), s.path(lastName)
 	if err := os.Remove(last + newSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := os.Link(current, last+newSuffix); errors.Is(err, fs.ErrNotExist) {
-		return nil // the first
-	} else if err != nil {
+	if err := os.Link(current, last+newSuffix); err != nil {
 		return err
 	}
-	return os.Rename(last+newSuffix, last)
-}
-
-// forget removes journals that lead nowhere any more.
-func (s *Store) forget() {
-	names, _ := filepath.Glob(s.path(journalPrefix + "*")) // the pattern is right
-	for _, name := range names {
-		n, err := strconv.ParseUint(strings.TrimPrefix(filepath.Base(name), journalPrefix), 10, 64)
-		if err == nil && (n+1 < s.generation || n > s.generation) {
-			_ = os.Remove(name) // it is only in the way
-		}
-	}
-}
-
-// writeWhole writes a file that is on disk when it returns.
-func writeWhole(path string, text []byte) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
+	if err := os.Rename(last+newSuffix, last); err != nil {
 		return err
 	}
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
-}
-
-// setAside keeps a file that cannot be used, under another name.
-func (s *Store) setAside(name string) (aside string, err error) {
-	aside = fmt.Sprintf("%s.aside-%s", name, time.Now().UTC().Format("20060102T150405.000"))
-	return aside, os.Rename(s.path(name), s.path(aside))
-}
-
-// marshal writes a value in JSON without what is for web pages.
-func marshal(v any) ([]byte, error) {
-	var b strings.Builder
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, err
-	}
-	return []byte(strings.TrimSuffix(b.String(), "\n")), nil
+	s.last = s.file
+	return nil
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -193,6 +194,15 @@ func TestRewriteInterrupted(t *testing.T) {
 			func() error { return os.WriteFile(in(fmt.Sprint(journalPrefix, next)), nil, 0o600) },
 			func() error { return os.WriteFile(in(currentName+newSuffix), text[:len(text)/2], 0o600) },
 			func() error { return os.WriteFile(in(currentName+newSuffix), text, 0o600) },
+			func() error { // the journal ends
+				path := in(fmt.Sprint(journalPrefix, next-1))
+				journal, err := os.ReadFile(path)
+				if err != nil {
+					return err
+				}
+				end, err := record(nil)
+				return errors.Join(err, os.WriteFile(path, append(bytes.TrimRight(journal, "\x00"), end...), 0o600))
+			},
 			func() error {
 				err := os.Link(in(currentName), in(lastName+newSuffix))
 				if errors.Is(err, fs.ErrNotExist) {
@@ -225,6 +235,13 @@ func TestRewriteInterrupted(t *testing.T) {
 			again.Close()
 			if got, told := reopened(t, crashed); got != after[len(after)-1] || len(told) > 0 {
 				t.Fatalf("generation %d, after step %d and more: %s, %v\nwant %s", next, i, got, told, after[len(after)-1])
+			}
+			// What is left of the interruption does not stand in the way of the one before.
+			if err := os.Truncate(filepath.Join(crashed, currentName), 10); err != nil {
+				t.Fatal(err)
+			}
+			if got, told := reopened(t, crashed); got != after[len(after)-1] {
+				t.Fatalf("generation %d, after step %d, more, and damage: %s, %v\nwant %s", next, i, got, told, after[len(after)-1])
 			}
 		}
 	}
@@ -284,8 +301,8 @@ func TestDamageInTheMiddle(t *testing.T) {
 	if got, told := reopened(t, dir); got != after[1] || len(told) != 1 || !strings.Contains(told[0], "changes behind that are lost") {
 		t.Errorf("%s, told %q; want %s", got, told, after[1])
 	}
-	if kept, err := os.ReadFile(path + ".aside"); err != nil || string(kept) != string(text) {
-		t.Errorf("the journal was not kept aside: %v", err)
+	if kept := asides(t, dir, "journal.0"); len(kept) != 1 || kept[0] != string(text) {
+		t.Errorf("the journal was not kept aside, but %q", kept)
 	}
 }
 
