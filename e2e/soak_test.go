@@ -192,27 +192,28 @@ func (v *visitor) join(vlan int) (done func()) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	before := v.vlan
+	if before == vlan {
+		return func() {}
+	}
 	v.vlan = vlan
 	v.member[vlan] = span{begin: time.Now().UnixNano()}
 	return func() {
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		if before != vlan {
-			v.member[before] = span{v.member[before].begin, time.Now().UnixNano()}
-		}
+		v.member[before] = span{v.member[before].begin, time.Now().UnixNano()}
 	}
 }
 
 // judgeVisit judges what arrives at a visitor: frames for all, of a VLAN that its port
 // was in between their sending and their arrival, in order.
 func (s *soak) judgeVisit(v *visitor, in *inbox, bytes []byte) {
-	now := time.Now().UnixNano()
 	f, ok := s.readSoak(in, bytes)
 	if !ok {
 		return
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	now := time.Now().UnixNano()
 	m, was := v.member[f.vlan]
 	switch {
 	case !was || m.end != 0 && m.end < f.at || m.begin > now:
