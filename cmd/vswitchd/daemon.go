@@ -136,6 +136,9 @@ func serveAfter(ctx context.Context, reload <-chan struct{}, from *predecessor, 
 	if err != nil {
 		return errors.Join(err, engine.Leave())
 	}
+	if o.config != "" {
+		log.Info("the configuration is that of the vswitchd that runs, and not the file's: vsctl config apply puts that in force", "file", o.config)
+	}
 	begin := time.Now()
 	d.listener, err = control.Adopt(from.socket, o.socket)
 	if err == nil {
