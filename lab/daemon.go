@@ -49,15 +49,15 @@ func (o *ours) alive() bool { return began(o.PID) == o.Began && !dead(o.PID) }
 // follow finds the process that has taken over from the one that was noted, as after
 // an upgrade.
 func (o *ours) follow() {
-	if o.alive() {
-		return
-	}
 	conn, err := net.Dial("unix", o.Socket)
 	if err != nil {
 		return
 	}
 	defer conn.Close()
 	pid := int(ucred.Of(conn).Pid)
+	if pid == o.PID {
+		return // the other one may still be there for a moment
+	}
 	words, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err == nil && slices.Contains(strings.Split(string(words), "\x00"), statePath(o.Socket)) {
 		o.PID, o.Began = pid, began(pid)

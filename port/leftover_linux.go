@@ -24,7 +24,7 @@ type leftover struct {
 	link  netlink.Link // of one in the daemon's namespace
 
 	namespace netns.ID // where a TAP is that is not here
-	path      string   // of that
+	paths     []string // of that; processes come and go
 	used      *devMark // of a device that was only used
 	held      bool     // by a process, such as a daemon that takes long to die: it is tried again
 }
@@ -186,13 +186,13 @@ func (h *Host) leftovers(ctx context.Context) (all map[Identity][]*leftover, nam
 	if err != nil {
 		return nil, nil, err
 	}
-	for id, path := range places {
+	for id, paths := range places {
 		if ctx.Err() != nil {
 			return nil, nil, ctx.Err()
 		}
-		far, err := h.leftoverTaps(id, path)
+		far, err := h.leftoverTaps(id, paths)
 		if err != nil {
-			h.log.Debug("not looked into a namespace", "path", path, "error", err) // it is ending
+			h.log.Debug("not looked into a namespace", "path", paths[0], "error", err) // it is ending
 		}
 		for _, l := range far {
 			add(l)
@@ -216,13 +216,13 @@ func (h *Host) leftover(link netlink.Link) *leftover {
 }
 
 // leftoverTaps finds TAPs that were moved into another namespace.
-func (h *Host) leftoverTaps(id netns.ID, path string) (all []*leftover, err error) {
-	err = h.within(path, id, func(c *rtnl.Conn) error {
+func (h *Host) leftoverTaps(id netns.ID, paths []string) (all []*leftover, err error) {
+	err = h.within(paths, id, func(c *rtnl.Conn) error {
 		links, err := c.Links()
 		for _, link := range links {
 			a := link.Attrs()
 			if _, tap := link.(*netlink.Tuntap); tap && a.Alias != "" && h.made(a.Group, a.Alias) {
-				all = append(all, &leftover{index: a.Index, name: a.Name, alias: a.Alias, namespace: id, path: path})
+				all = append(all, &leftover{index: a.Index, name: a.Name, alias: a.Alias, namespace: id, paths: paths})
 			}
 		}
 		return err
@@ -230,30 +230,34 @@ func (h *Host) leftoverTaps(id netns.ID, path string) (all []*leftover, err erro
 	return all, err
 }
 
-// within runs fn with a connection in the namespace that is at a path.
-func (h *Host) within(path string, id netns.ID, fn func(c *rtnl.Conn) error) error {
-	ns, err := netns.Open(path)
-	if err != nil {
-		return err
+// within runs fn with a connection in the namespace that is at one of the paths.
+func (h *Host) within(paths []string, id netns.ID, fn func(c *rtnl.Conn) error) (err error) {
+	for _, path := range paths {
+		var ns *netns.NS
+		if ns, err = netns.Open(path); err != nil {
+			continue
+		}
+		if ns.ID() == id {
+			defer ns.Close()
+			return h.inside(ns, fn)
+		}
+		ns.Close()
+		err = fmt.Errorf("%s is another namespace by now", path)
 	}
-	defer ns.Close()
-	if ns.ID() != id {
-		return fmt.Errorf("%s is another namespace by now", path)
-	}
-	return h.inside(ns, fn)
+	return err
 }
 
 // namespacesOf returns where the machine's network namespaces are found, but for one.
-func namespacesOf(self netns.ID) (map[netns.ID]string, error) {
-	all := make(map[netns.ID]string)
-	for _, pattern := range []string{"/proc/[0-9]*/ns/net", filepath.Join(netns.Dir, "*")} { // names are better than processes
+func namespacesOf(self netns.ID) (map[netns.ID][]string, error) {
+	all := make(map[netns.ID][]string)
+	for _, pattern := range []string{filepath.Join(netns.Dir, "*"), "/proc/[0-9]*/ns/net"} { // names are better than processes
 		paths, err := filepath.Glob(pattern)
 		if err != nil {
 			return nil, err
 		}
 		for _, path := range paths {
 			if id, ok := netns.Identify(path); ok && id != self {
-				all[id] = path
+				all[id] = append(all[id], path)
 			}
 		}
 	}
@@ -274,10 +278,10 @@ func (h *Host) remove(all []*leftover) error {
 			if err != nil {
 				errs = append(errs, fmt.Errorf("put device %s back as it was: %w", l.name, err))
 			}
-		case l.path != "":
-			err := h.within(l.path, l.namespace, func(c *rtnl.Conn) error { return ignoreMissing(c.Delete(l.index)) })
+		case len(l.paths) > 0:
+			err := h.within(l.paths, l.namespace, func(c *rtnl.Conn) error { return ignoreMissing(c.Delete(l.index)) })
 			if err != nil && !errors.Is(err, os.ErrNotExist) {
-				errs = append(errs, fmt.Errorf("remove the TAP %s in %s: %w", l.name, l.path, err))
+				errs = append(errs, fmt.Errorf("remove the TAP %s in %s: %w", l.name, l.paths[0], err))
 			}
 		default:
 			made = append(made, l.index)

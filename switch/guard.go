@@ -322,8 +322,8 @@ func (g *guard) suspect(sw *Switch, now time.Time) (next time.Duration) {
 		if unsure || l.Probed && now.Sub(l.sure) < 2*probeEvery && g.canCutLocked(sw, pair) {
 			every = guardTick
 		}
-		if sw.cutLocked(pair) {
-			continue // the trial looks after it
+		if sw.cutLocked(pair) || !l.Probed && !l.fast {
+			continue // the trial looks after it; or there is no doubt
 		}
 		next = min(next, max(every-now.Sub(l.probed), time.Millisecond))
 		if now.Sub(l.probed) < every {

@@ -241,7 +241,7 @@ func TestSuspicionIsProbed(t *testing.T) {
 		}
 		sw, err := b.find("sw0")
 		b.must(err)
-		sw.loops[pairOf("p1", "p2")] = &standing{Loop: Loop{Ports: pairOf("p1", "p2"), VLAN: 1, Since: b.now}, seen: b.now}
+		sw.loops[pairOf("p1", "p2")] = &standing{Loop: Loop{Ports: pairOf("p1", "p2"), VLAN: 1, Since: b.now}, seen: b.now, fast: true}
 		b.pass(time.Second)
 		b.states("always", map[string]State{"p1": Up, "p2": Up})
 		if loops := b.Loops("sw0"); len(loops) != 1 || loops[0].Probed != wired {

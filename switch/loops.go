@@ -31,6 +31,11 @@ const (
 	loopFlips = 10
 	loopTime  = time.Second
 
+	// probedFlips is from how often on the ports are probed. What goes round in a loop
+	// does so thousands of times a second, and stations that are carried about, or
+	// have one address, are better not sent what they have not asked for.
+	probedFlips = 200
+
 	// loopCalm is how long nothing may move for the loop to be over.
 	loopCalm = 5 * time.Second
 )
@@ -70,14 +75,14 @@ func (w *loopWatch) note(ev fdb.Event) {
 
 // take returns the ports between which there is a loop, and counts anew, once
 // [loopTime] is over.
-func (w *loopWatch) take(now time.Time) (found map[loopPorts]vlan.ID, over bool) {
+func (w *loopWatch) take(now time.Time) (found map[loopPorts]flip, over bool) {
 	if now.Sub(w.began) < loopTime {
 		return nil, false
 	}
-	found = make(map[loopPorts]vlan.ID)
+	found = make(map[loopPorts]flip)
 	for ports, f := range w.flips {
 		if f.n >= loopFlips {
-			found[ports] = f.vlan
+			found[ports] = f
 		}
 	}
 	*w = loopWatch{began: now}
@@ -88,6 +93,7 @@ func (w *loopWatch) take(now time.Time) (found map[loopPorts]vlan.ID, over bool)
 type standing struct {
 	Loop
 	seen   time.Time // last
+	fast   bool      // so that the ports are probed
 	probed time.Time // last, by the guard
 	sure   time.Time // what is probed from then on and comes back has a port barred
 }
@@ -170,7 +176,7 @@ func (e *Engine) watchLoops(sw *Switch, now time.Time) {
 	var fresh, ended []Loop
 	e.mu.Lock()
 	sw.doubts = doubts
-	for ports, id := range found {
+	for ports, f := range found {
 		a, b := sn.name(ports[0]), sn.name(ports[1])
 		if a == "" || b == "" {
 			continue // deleted meanwhile
@@ -178,11 +184,11 @@ func (e *Engine) watchLoops(sw *Switch, now time.Time) {
 		pair := pairOf(a, b)
 		l := sw.loops[pair]
 		if l == nil {
-			l = &standing{Loop: Loop{Ports: pair, VLAN: id, Since: now}}
+			l = &standing{Loop: Loop{Ports: pair, VLAN: f.vlan, Since: now}}
 			sw.loops[pair] = l
 			fresh = append(fresh, l.Loop)
 		}
-		l.seen = now
+		l.seen, l.fast = now, f.n >= probedFlips
 	}
 	for pair, l := range sw.loops {
 		if now.Sub(l.seen) > loopCalm && !sw.cutLocked(pair) {
