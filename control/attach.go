@@ -136,14 +136,8 @@ func checkIfName(field, name string) error {
 	return checkText(field, name)
 }
 
-// checkMTU judges an MTU as the kernel would (ETH_MIN_MTU, ETH_MAX_MTU; a TAP's has
-// the header beside it in 64 KiB).
 func checkMTU(kind port.Kind, mtu int) error {
-	const least = 68
-	most := 65535
-	if kind == port.Tap || kind == port.VM {
-		most -= frame.HeaderLen
-	}
+	least, most := kind.MTUs()
 	if mtu != 0 && (mtu < least || mtu > most) {
 		return api.Errorf(api.Invalid, "mtu %d is not possible: give %d to %d, or leave it out", mtu, least, most)
 	}

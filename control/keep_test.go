@@ -172,9 +172,9 @@ func TestLostPortsSayOnWhat(t *testing.T) {
 	}
 }
 
-// TestWhatCannotBeKeptIsRefused fills the disk: changes that have room yet are made
-// and kept, and from then on nothing is done.
-func TestWhatCannotBeKeptIsRefused(t *testing.T) {
+// smallDisk returns a folder with a file system of its own, of 256 KiB.
+func smallDisk(t *testing.T) string {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")
 	}
@@ -183,6 +183,13 @@ func TestWhatCannotBeKeptIsRefused(t *testing.T) {
 		t.Skip("no tmpfs can be mounted here: ", err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	return dir
+}
+
+// TestWhatCannotBeKeptIsRefused fills the disk: changes that have room yet are made
+// and kept, and from then on nothing is done.
+func TestWhatCannotBeKeptIsRefused(t *testing.T) {
+	dir := smallDisk(t)
 	d := startKept(t, dir)
 	if resp, text := ask(t, d, "POST", "/v1/ports", vethP1); resp.StatusCode != http.StatusCreated {
 		t.Fatal(text)
@@ -230,14 +237,7 @@ func TestWhatCannotBeKeptIsRefused(t *testing.T) {
 // TestConfigurationThatGrowsWhenItIsKept applies a document that is short, with anchors,
 // and too long for the disk as it would be kept: nothing is changed.
 func TestConfigurationThatGrowsWhenItIsKept(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {
-		t.Skip("no tmpfs can be mounted here: ", err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	dir := smallDisk(t)
 	d := startKept(t, dir)
 	was := configOf(t, d)
 	var doc strings.Builder
@@ -267,15 +267,8 @@ func TestConfigurationThatGrowsWhenItIsKept(t *testing.T) {
 // changed until what is damaged can be kept aside. What stood from the start on is
 // kept then, too.
 func TestDamageOnAReadOnlyDisk(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
 	for _, damaged := range []bool{false, true} {
-		dir := t.TempDir()
-		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {
-			t.Skip("no tmpfs can be mounted here: ", err)
-		}
-		t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+		dir := smallDisk(t)
 		if damaged {
 			if err := os.WriteFile(filepath.Join(dir, "journal.0"), []byte("0 []\n"), 0o600); err != nil {
 				t.Fatal(err)

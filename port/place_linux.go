@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vswitch/vswitch/frame"
 	"github.com/vswitch/vswitch/internal/netns"
 	"github.com/vswitch/vswitch/internal/rtnl"
 )
@@ -297,11 +298,21 @@ const (
 	minIPv6MTU = 1280  // RFC 8200, section 5
 )
 
+// MTUs returns the bounds of the MTU of such a port's far end. A TAP's has the header
+// beside it in 64 KiB.
+func (k Kind) MTUs() (least, most int) {
+	if k == Tap || k == VM {
+		return minMTU, maxMTU - frame.HeaderLen
+	}
+	return minMTU, maxMTU
+}
+
 func checkMTU(cfg *Config) error {
+	least, most := cfg.Kind.MTUs()
 	switch {
 	case cfg.MTU == 0:
-	case cfg.MTU < minMTU || cfg.MTU > maxMTU:
-		return errorf(Invalid, "MTU %d: use %d to %d", cfg.MTU, minMTU, maxMTU)
+	case cfg.MTU < least || cfg.MTU > most:
+		return errorf(Invalid, "MTU %d: use %d to %d", cfg.MTU, least, most)
 	case cfg.MTU < minIPv6MTU:
 		for _, a := range cfg.Addresses {
 			if a.Addr().Is6() {
