@@ -35,9 +35,6 @@ func files(t *testing.T, dir string) map[string]string {
 // TestDamageThatCannotBeKeptAside is on a full or read-only disk: what can be read
 // stands, nothing is written, and changes are refused until it can be kept.
 func TestDamageThatCannotBeKeptAside(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
 	both := []string{"full", "read-only"}
 	for _, c := range []struct {
 		file, damage string
@@ -51,11 +48,7 @@ func TestDamageThatCannotBeKeptAside(t *testing.T) {
 	} {
 		for _, disk := range c.disks {
 			t.Run(fmt.Sprintf("%s %s, disk %s", c.file, c.damage, disk), func(t *testing.T) {
-				dir := t.TempDir()
-				if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=512k"); err != nil {
-					t.Skip("no tmpfs can be mounted here: ", err)
-				}
-				t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+				dir := smallDisk(t, "512k")
 				s, _ := open(t, dir)
 				for i := range 2 {
 					change(t, s, fmt.Sprint("early", i))
@@ -152,15 +145,8 @@ func TestDamageThatCannotBeKeptAside(t *testing.T) {
 
 // TestForeignFileOnAReadOnlyDisk is not passed over: somebody wants to know.
 func TestForeignFileOnAReadOnlyDisk(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
 	for _, text := range []string{`{"vswitch_state":2,"generation":1,"sum":0,"document":{}}`, `{"version":1}`} {
-		dir := t.TempDir()
-		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=128k"); err != nil {
-			t.Skip("no tmpfs can be mounted here: ", err)
-		}
-		t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+		dir := smallDisk(t, "128k")
 		if err := os.WriteFile(filepath.Join(dir, currentName), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

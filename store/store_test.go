@@ -338,17 +338,24 @@ func TestTidyKeepsAllAndStaysSmall(t *testing.T) {
 	}
 }
 
-// TestFullDisk holds that a change for which there is no room is refused before
-// anything is done, and that what stands stays.
-func TestFullDisk(t *testing.T) {
+// smallDisk returns a folder with a file system of its own, of that size.
+func smallDisk(t *testing.T, size string) string {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")
 	}
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=128k"); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
 		t.Skip("no tmpfs can be mounted here: ", err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	return dir
+}
+
+// TestFullDisk holds that a change for which there is no room is refused before
+// anything is done, and that what stands stays.
+func TestFullDisk(t *testing.T) {
+	dir := smallDisk(t, "128k")
 	s, _ := open(t, dir)
 	fill(t, s, 4)
 	filler := filepath.Join(dir, "filler")

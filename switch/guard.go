@@ -43,10 +43,9 @@ const (
 // Engine.change.
 type guard struct {
 	*Engine
-	sent   map[uint64]*sentProbe // by nonce
-	due    []*probe
-	forAll bool    // the next ones, and not for their group
-	mill   *worker // for ports of loops; nil: there are none
+	sent map[uint64]*sentProbe // by nonce
+	due  []*probe
+	mill *worker // for ports of loops; nil: there are none
 }
 
 // bar keeps a port from taking part.
@@ -146,7 +145,7 @@ func (g *guard) cameBack(s *sentProbe, at *Port, now time.Time) (barred bool) {
 		l = &standing{Loop: Loop{Ports: pair, VLAN: s.vlan, Since: now}}
 		at.sw.loops[pair] = l
 	}
-	isSure := !l.Probed
+	first := !l.Probed
 	if l.sure.IsZero() || now.Sub(l.seen) > sureTime+probeEvery {
 		l.sure = now.Add(rand.N(sureTime))
 	}
@@ -156,7 +155,7 @@ func (g *guard) cameBack(s *sentProbe, at *Port, now time.Time) (barred bool) {
 	barred = offender != nil && (offender.bar.on() || !s.at.Before(l.sure) && fresh)
 	loop := l.Loop
 	g.mu.Unlock()
-	if isSure {
+	if first {
 		g.log.Warn("there is a loop: what leaves by one port comes back by the other", "switch", at.sw.name, "ports", pair, "vlan", s.vlan)
 	}
 	if isNew {
@@ -317,13 +316,13 @@ func (g *guard) suspect(sw *Switch, now time.Time) (next time.Duration) {
 	}
 	sw.doubts = nil // until there are others
 	for pair, l := range sw.loops {
+		if sw.cutLocked(pair) || !l.Probed && !l.fast {
+			continue // the trial looks after it; or there is no doubt
+		}
 		every := probeEvery
 		unsure := !l.Probed && now.Sub(l.Since) < doubtTime
 		if unsure || l.Probed && now.Sub(l.sure) < 2*probeEvery && g.canCutLocked(sw, pair) {
 			every = guardTick
-		}
-		if sw.cutLocked(pair) || !l.Probed && !l.fast {
-			continue // the trial looks after it; or there is no doubt
 		}
 		next = min(next, max(every-now.Sub(l.probed), time.Millisecond))
 		if now.Sub(l.probed) < every {
@@ -408,9 +407,13 @@ func (g *guard) rehome(p *Port, to *worker) error {
 	return nil
 }
 
-// probe has a probe sent by a port, at the end of this look.
+// probe has probes sent by a port, at the end of this look: one to their group, and
+// one to all, as some bridges forward no multicast, and others no broadcast.
 func (g *guard) probe(p *Port, vid vlan.ID) {
-	g.due = append(g.due, &probe{port: p, vlan: vid})
+	cvid := p.nextCustomer()
+	for _, toAll := range []bool{false, true} {
+		g.due = append(g.due, &probe{port: p, vlan: vid, cvid: cvid, toAll: toAll})
+	}
 }
 
 // send sends what is due, and waits once for each worker.
@@ -421,11 +424,11 @@ func (g *guard) send(now time.Time) {
 		nonce := newNonce()
 		g.sent[nonce] = &sentProbe{port: p.port, vlan: p.vlan, at: now}
 		switches[p.port.sw] = make(map[uint64]*sentProbe)
-		p.frame = p.port.sw.newProbe(p.port.nextCustomer(), nonce, g.forAll)
+		p.frame = p.port.sw.newProbe(p.cvid, nonce, p.toAll)
 		w := cmp.Or(p.port.worker, g.workerOf(p.port.id))
 		tasks[w] = append(tasks[w], p)
 	}
-	g.due, g.forAll = nil, !g.forAll
+	g.due = nil
 	for nonce, s := range g.sent {
 		if all := switches[s.port.sw]; all != nil {
 			all[nonce] = s

@@ -262,8 +262,8 @@ func TestProbesOfOthers(t *testing.T) {
 	b.add(PortConfig{Name: "p3", VLAN: vlan.Policy{VLAN: 3}, Options: protected})
 	b.pass(guardTick)
 	sent := b.took("p1")
-	if len(sent) != 1 {
-		t.Fatalf("%d probes were sent, want 1", len(sent))
+	if len(sent) != 2 {
+		t.Fatalf("%d probes were sent, want one to the group and one to all", len(sent))
 	}
 	probe := sent[0].Bytes
 	if len(probe) != 60 {
@@ -312,6 +312,18 @@ func TestLoopsOfOtherKinds(t *testing.T) {
 		b.wire("p1", "p2")
 		b.pass(5 * time.Second)
 		b.states("at last", map[string]State{"p1": Lost, "p2": Up})
+	})
+	t.Run("bridges that forward no multicast, and another port in turn", func(t *testing.T) {
+		b := newGuardBench(t)
+		b.noMulticast = true
+		b.add(PortConfig{Name: "p1", Options: protected})
+		b.pass(probeEvery / 2)
+		b.add(PortConfig{Name: "p3", Options: protected}) // probes half a second later
+		b.pass(probeEvery)
+		b.add(PortConfig{Name: "p2"})
+		b.wire("p1", "p2")
+		b.pass(5 * time.Second)
+		b.states("at last", map[string]State{"p1": Lost, "p2": Up, "p3": Up})
 	})
 	t.Run("two wires from VLAN to VLAN", func(t *testing.T) {
 		b := newGuardBench(t)

@@ -13,8 +13,8 @@ import (
 
 // A probe is a frame that a switch sends by one of its ports, to see by which it
 // comes back. To all others it is a multicast that nobody has asked for, which
-// bridges forward: to a locally administered group and, as some forward no multicast,
-// by turns to all; with the first EtherType that IEEE Std 802 leaves to experiments.
+// bridges forward: to a locally administered group, and another one to all; with the
+// first EtherType that IEEE Std 802 leaves to experiments.
 // Behind that:
 //
 //	0  8  probeMagic
@@ -113,6 +113,8 @@ func (c *core) listen(policy *vlan.Policy, f *frame.Frame) bool {
 type probe struct {
 	port  *Port
 	vlan  vlan.ID
+	cvid  vlan.ID // of a customer's tag; 0: none
+	toAll bool    // and not to its group
 	frame frame.Frame
 }
 
