@@ -341,6 +341,11 @@ func TestTakeoverByOneThatHangs(t *testing.T) {
 	if r := h.TryVS("port", "set", "a", "--description", "refused"); r.Code != 1 || !strings.Contains(r.Output(), "nothing was changed") {
 		t.Errorf("exit %d: %s", r.Code, r.Output())
 	}
+	old := h.p
+	if r := h.Daemon.launch("--takeover").Wait(t, 2*Patience); r.Code == 0 { // nor can another one have it
+		t.Errorf("a takeover without the folder: %s", r.Output())
+	}
+	h.p = old
 	if err := unix.Flock(int(folder.Fd()), unix.LOCK_UN); err != nil {
 		t.Fatal(err)
 	}

@@ -185,8 +185,9 @@ type running struct {
 	options  options
 	log      *slog.Logger
 
-	mu   sync.Mutex
-	kept *store.Store // guarded by mu; nil: none
+	mu      sync.Mutex   // guards what follows
+	kept    *store.Store // nil: none
+	waiting bool         // for its folder, which another process has
 
 	activated bool // the socket is the service manager's
 

@@ -24,6 +24,7 @@ import (
 
 	"github.com/vswitch/vswitch/control"
 	"github.com/vswitch/vswitch/handover"
+	"github.com/vswitch/vswitch/store"
 
 	vswitch "github.com/vswitch/vswitch/switch"
 )
@@ -169,6 +170,11 @@ func (d *running) reopenStore() error {
 	if err != nil {
 		return err
 	}
+	return d.useStore(kept)
+}
+
+// useStore has the configuration be kept in a folder that is open.
+func (d *running) useStore(kept *store.Store) error {
 	d.mu.Lock()
 	d.kept = kept
 	d.mu.Unlock()
@@ -197,18 +203,36 @@ func (d *running) haveStoreAgain() error {
 	if err == nil {
 		return nil
 	}
-	go func() { // until it has the folder, or the daemon ends
-		for err := err; err != nil; {
-			select {
-			case <-d.ended:
-				return
-			case <-time.After(storeAgain):
-			}
-			d.server.Alone(func() { err = d.reopenStore() })
-		}
-		d.log.Info("the configuration is kept again")
-	}()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.waiting {
+		d.waiting = true
+		go d.awaitStore() // until it has the folder, or the daemon ends
+	}
 	return err
+}
+
+// awaitStore waits for the folder of the configuration, while changes are refused, and
+// nobody waits with it.
+func (d *running) awaitStore() {
+	for had := false; !had; {
+		select {
+		case <-d.ended:
+			return
+		case <-d.gone:
+			return
+		case <-time.After(storeAgain):
+		}
+		kept, err := openStore(d.options, d.log)
+		if err != nil {
+			continue
+		}
+		d.server.Alone(func() { had = d.useStore(kept) == nil })
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.waiting = false
+	d.log.Info("the configuration is kept again")
 }
 
 // expect receives a word.
