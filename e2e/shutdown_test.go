@@ -244,3 +244,19 @@ func TestNextStartTidiesUpAfterKill9(t *testing.T) {
 		t.Errorf("the second's device still has the names %q", alt)
 	}
 }
+
+// TestShutdownFromOutsideOfTheContainer ends a daemon whose process has another number in
+// its own PID namespace than for who asks.
+func TestShutdownFromOutsideOfTheContainer(t *testing.T) {
+	h := NewHost(t, NoDaemon)
+	h.Wrap = []string{"unshare", "--pid", "--fork", "--kill-child", "--mount-proc"}
+	h.Start()
+	h.VS("port", "add", "p", "--tap")
+	h.VS("shutdown")
+	if r := h.p.Wait(t, Patience); r.Code != 0 {
+		t.Errorf("exit %d: %s", r.Code, r.Output())
+	}
+	if links := h.Links(); len(links) > 1 {
+		t.Errorf("left are %v", links)
+	}
+}

@@ -106,6 +106,18 @@ func leaveTheDying(conn net.Conn) {
 	})
 }
 
+// Listener returns the process whose socket it is, by the number that it has here; 0:
+// it has none, as it is in a PID namespace that is not to be seen from here. It may be
+// a service manager, which started the daemon.
+func (c *Client) Listener(ctx context.Context) (pid int, err error) {
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return 0, c.noAnswer(ctx, err)
+	}
+	defer conn.Close()
+	return int(ucred.Of(conn).Pid), nil
+}
+
 // Socket returns the path of the daemon's socket.
 func (c *Client) Socket() string { return c.socket }
 

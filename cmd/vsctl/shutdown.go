@@ -21,33 +21,45 @@ is kept, and stands again when it starts.
 With --remove it leaves no device, also where it was started with --keep-ports.`,
 		Args: words(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			cl := a.client()
-			defer cl.Close()
-			v, err := cl.Version(c.Context())
-			if err == nil {
-				err = cl.Shutdown(c.Context(), api.Shutdown{Remove: remove})
-			}
-			if err != nil {
-				return err
-			}
-			return a.awaitEnd(c.Context(), v.PID)
+			ctx, cancel := context.WithTimeout(c.Context(), time.Duration(a.timeout))
+			defer cancel()
+			return a.shutdown(ctx, api.Shutdown{Remove: remove})
 		},
 	}
 	c.Flags().BoolVar(&remove, "remove", false, "remove all devices that the daemon has made, and give back those that it took")
 	return c
 }
 
-// awaitEnd waits until the process has ended. To ask by its socket could have a service
-// manager start the next one.
-func (a *app) awaitEnd(ctx context.Context, pid int) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(a.timeout))
-	defer cancel()
-	for pid != 0 && !ucred.Dying(int32(pid)) {
-		select {
-		case <-ctx.Done():
-			return api.Errorf(api.Failed, "the daemon was told to end, and process %d still runs", pid)
-		case <-time.After(10 * time.Millisecond):
-		}
+// shutdown ends the daemon and waits until it has ended: until it has nothing more to
+// tell, and where it has a number that can be relied on, until there is no process of
+// that. To ask by its socket could have a service manager start the next one.
+func (a *app) shutdown(ctx context.Context, how api.Shutdown) error {
+	cl := a.client()
+	defer cl.Close()
+	listener, err := cl.Listener(ctx)
+	if err != nil {
+		return err
 	}
-	return nil
+	v, err := cl.Version(ctx)
+	if err != nil {
+		return err
+	}
+	events, err := cl.Events(ctx)
+	if err == nil {
+		err = cl.Shutdown(ctx, how)
+	}
+	if err != nil {
+		return err
+	}
+	for range events { // until the daemon closes them, or ctx ends
+	}
+	// Else the socket is a service manager's, or the number one of another PID namespace.
+	isThere := v.PID != 0 && v.PID == listener
+	for ctx.Err() == nil {
+		if !isThere || ucred.Dying(int32(v.PID)) {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return api.Errorf(api.Failed, "the daemon was told to end, and has not ended within %v", time.Duration(a.timeout))
 }
