@@ -3,6 +3,7 @@ package vswitch
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -264,61 +265,61 @@ func (e *Engine) learnAll(sw *Switch, s Stations) {
 
 // TakeOver goes on where another engine has stopped: the descriptors, in the order of
 // the Estate's ports, are this engine's from now on. Those of ports that do not expect
-// any are closed.
-func (e *Engine) TakeOver(est Estate, rest Rest, fds []int) error {
+// any are closed. The other one is told by say when all is ready, before a frame moves:
+// until it knows, none is in hands that may yet let it fall. Where that fails, none
+// moves here. With nil there is no other one any more, and what can go on does.
+func (e *Engine) TakeOver(est Estate, rest Rest, fds []int, say func() error) error {
 	if len(fds) != len(est.Ports) {
 		return errorf(Failed, "%d descriptors for %d ports", len(fds), len(est.Ports))
 	}
 	e.change.Lock()
 	defer e.change.Unlock()
-	// Ports that were made anew may have frames for those that expect a descriptor.
 	still := &handover{suspend: make(chan struct{})}
 	for _, w := range e.workers {
 		w.suspend(still)
 	}
-	work, err := e.receive(est, fds)
-	close(still.suspend)
-	if err != nil {
-		return err
-	}
-	for w, ports := range work {
-		var err error
-		w.do(func() {
-			for _, p := range ports {
-				if err == nil {
-					err = w.receiveFrom(p.core, p.attached.Device())
-				}
-			}
-		})
+	defer close(still.suspend)
+	ports, err := e.receive(est, fds)
+	e.inheritCounts(rest)
+	if say != nil {
+		if err == nil {
+			err = say()
+		}
 		if err != nil {
-			return errorf(Failed, "%v", err)
+			for _, p := range ports {
+				p.worker.yield(p.attached.Device())
+			}
+			return err
 		}
 	}
-	e.inheritCounts(rest)
 	// What happened to devices in between nobody has told.
 	for _, p := range e.allPorts() {
 		p.core.gone.Store(true)
 	}
 	e.wake()
-	return nil
+	return err
 }
 
-// receive gives ports their descriptors, while no worker does anything, and returns
-// from which each is to receive.
-func (e *Engine) receive(est Estate, fds []int) (map[*worker][]*Port, error) {
-	work := make(map[*worker][]*Port)
+// receive gives ports their descriptors, to receive from once the workers, which stand,
+// go on. It returns these ports.
+func (e *Engine) receive(est Estate, fds []int) (ports []*Port, err error) {
 	for i, ep := range est.Ports {
-		p, err := e.findPort(ep.ID.Switch, ep.ID.Port)
-		if err != nil || p.attached == nil || p.attached.Device().FD() >= 0 {
+		p, missing := e.findPort(ep.ID.Switch, ep.ID.Port)
+		if missing != nil || p.attached == nil || p.attached.Device().FD() >= 0 {
 			port.CloseHanded(fds[i])
 			continue
 		}
-		if err := p.attached.Receive(fds[i]); err != nil {
-			return nil, translate(err)
+		failed := p.attached.Receive(fds[i])
+		if failed == nil {
+			failed = p.worker.receiveFrom(p.core, p.attached.Device())
 		}
-		work[p.worker] = append(work[p.worker], p)
+		if failed != nil {
+			err = errors.Join(err, errorf(Failed, "port %s cannot be taken over: %v", ep.ID, failed))
+			continue
+		}
+		ports = append(ports, p)
 	}
-	return work, nil
+	return ports, err
 }
 
 func (e *Engine) inheritCounts(rest Rest) {

@@ -194,7 +194,8 @@ func (w *worker) runTasks() {
 	}
 }
 
-// receiveFrom makes the worker receive from a device. It runs as a task.
+// receiveFrom makes the worker receive from a device. It runs as a task, or while the
+// worker stands.
 func (w *worker) receiveFrom(c *core, d port.Device) error {
 	slot := 0
 	for slot < len(w.sources) && w.sources[slot].core != nil {

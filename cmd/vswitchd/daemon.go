@@ -99,7 +99,7 @@ func serve(ctx context.Context, reload <-chan struct{}, o options, log *slog.Log
 	}
 	if left != nil {
 		engine.Remember(left.Estate)
-		if err := engine.TakeOver(left.Estate, left.Rest, left.fds); err != nil {
+		if err := engine.TakeOver(left.Estate, left.Rest, left.fds, nil); err != nil {
 			log.Error("not all ports go on with the descriptors that were kept", "error", err)
 		}
 	}

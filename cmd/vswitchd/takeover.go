@@ -35,7 +35,7 @@ import (
 //	old                              new
 //	testament, the socket            ready: all stands, and no frame moved
 //	keep: the store is yours         kept
-//	rest, the ports' descriptors     done: frames move
+//	rest, the ports' descriptors     done: frames move from now on
 //
 // The old one goes on with frames until the rest, and whatever fails before "done"
 // has it go on for good.
@@ -379,10 +379,8 @@ func (p *predecessor) release(engine *vswitch.Engine, keep func() error) error {
 		handover.Close(fds)
 		return err
 	}
-	if err := engine.TakeOver(p.will.Estate, rest, fds); err != nil {
-		return err
-	}
-	if err := handover.Send(p.conn, []byte(wordDone), nil); err != nil {
+	done := func() error { return handover.Send(p.conn, []byte(wordDone), nil) }
+	if err := engine.TakeOver(p.will.Estate, rest, fds, done); err != nil {
 		return err
 	}
 	return p.conn.Close()
