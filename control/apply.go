@@ -92,12 +92,12 @@ func (s *Server) setConfig(ctx context.Context, r *http.Request, body []byte) (a
 	for _, step := range all {
 		result.Changes = append(result.Changes, step.what)
 	}
-	a := answer{about: fmt.Sprintf("%d changes", len(all)), looked: spec.DryRun}
+	a := answer{about: fmt.Sprint("changes: ", len(all)), looked: spec.DryRun}
 	result.Warnings, err = s.missing(have, want)
 	if err == nil && !spec.DryRun && len(all) > 0 {
 		a.changed = []thing{thingAll{}}
 		if a.release, err = s.reserveFor(want); err == nil {
-			err = do(ctx, all)
+			err = s.do(ctx, all)
 			result.Warnings = lost // of containers as well
 		}
 	}

@@ -38,7 +38,8 @@ type Engine interface {
 	AddPort(ctx context.Context, cfg vswitch.PortConfig) (vswitch.PortInfo, error)
 	SetPort(ctx context.Context, sw, name string, raise bool, change func(*vswitch.PortConfig) error) (vswitch.PortInfo, error)
 	DeletePort(ctx context.Context, sw, name string) error
-	Missing(cfg port.Config) error // what it would hang on, as far as can be told
+	DeletePorts(ctx context.Context, ports []port.PeerName) error // at once
+	Missing(cfg port.Config) error                                // what it would hang on, as far as can be told
 	Port(sw, name string) (vswitch.PortInfo, error)
 	Ports(sw string) ([]vswitch.PortInfo, error) // sorted; of all switches with ""
 	Loops(sw string) []vswitch.Loop              // sorted

@@ -22,44 +22,90 @@ type step struct {
 	what string
 	do   func(context.Context) error
 	undo func(context.Context) error // nil: there is nothing to take back
+
+	removes *port.PeerName // the port that is gone when it is done
+	makes   *port.PeerName // the port that is gone when it is taken back
 }
 
 // undoTime is what taking back may take.
 const undoTime = 30 * time.Second
 
-// do takes all steps, or takes back what it has done.
-func do(ctx context.Context, all []step) error {
-	for i, one := range all {
+// do takes all steps, or takes back what it has done. Ports that go one after another
+// go together: the kernel takes no longer for hundreds than for a few.
+func (s *Server) do(ctx context.Context, all []step) error {
+	for i := 0; i < len(all); {
 		err := ctx.Err()
-		if err == nil {
-			err = one.do(ctx)
+		n, done := 1, all[:i]
+		switch together := removed(all[i:]); {
+		case err != nil:
+		case len(together) > 0:
+			n = len(together)
+			done = all[:i+n] // should it fail, some may be gone
+			err = s.engine.DeletePorts(ctx, together)
+		default:
+			err = all[i].do(ctx)
 		}
 		if err == nil {
+			i += n
 			continue
 		}
 		e := asError(err)
-		err = api.Errorf(e.Code, "%s: %s; %s", one.what, e.Message, asBefore(all[:i]))
+		err = api.Errorf(e.Code, "%s: %s; %s", all[i].what, e.Message, asBefore(done))
 		back, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 		defer cancel()
-		for k := i - 1; k >= 0; k-- {
-			if all[k].undo == nil {
-				continue
-			}
-			if undoErr := all[k].undo(back); undoErr != nil {
-				err = errors.Join(err, fmt.Errorf("take back: %s: %w", all[k].what, undoErr))
-			}
-		}
-		return err
+		return errors.Join(err, s.takeBack(back, done))
 	}
 	return nil
+}
+
+// removed returns the ports that the first steps remove, up to one that does something
+// else.
+func removed(all []step) (ports []port.PeerName) {
+	for _, one := range all {
+		if one.removes == nil {
+			break
+		}
+		ports = append(ports, *one.removes)
+	}
+	return ports
+}
+
+// takeBack takes steps back, the last one first. When the daemon ends there is no more
+// to it: what is kept is as it was.
+func (s *Server) takeBack(ctx context.Context, done []step) (err error) {
+	var together []port.PeerName // ports that go, and have not gone yet
+	for k := len(done) - 1; k >= -1; k-- {
+		if k >= 0 && done[k].makes != nil {
+			together = append(together, *done[k].makes)
+			continue
+		}
+		if k >= 0 && done[k].undo == nil {
+			continue
+		}
+		var failed error
+		what := "remove what was added"
+		if len(together) > 0 {
+			failed, together = s.engine.DeletePorts(ctx, together), nil
+		}
+		if failed == nil && k >= 0 {
+			failed, what = done[k].undo(ctx), done[k].what
+		}
+		if failed != nil {
+			err = errors.Join(err, fmt.Errorf("take back: %s: %w", what, failed))
+		}
+		if isCode(failed, vswitch.Closing) {
+			break
+		}
+	}
+	return err
 }
 
 // asBefore says how things stand when steps were taken back.
 func asBefore(done []step) string {
 	var cut []string
-	for _, s := range done {
-		if name, ok := strings.CutPrefix(s.what, removePort); ok {
-			cut = append(cut, name)
+	for _, one := range done {
+		if p := one.removes; p != nil {
+			cut = append(cut, p.Switch+"/"+p.Port)
 		}
 	}
 	if len(cut) == 0 {
@@ -109,9 +155,9 @@ func (s *Server) steps(have, want *model, add adder) (all []step) {
 	for _, name := range slices.Sorted(maps.Keys(have.profiles)) {
 		if _, stays := want.profiles[name]; !stays {
 			old := have.profiles[name]
-			all = append(all, step{"remove profile " + name,
-				func(ctx context.Context) error { return s.engine.DeleteProfile(ctx, name) },
-				func(ctx context.Context) error { return s.engine.AddProfile(ctx, old) }})
+			all = append(all, step{what: "remove profile " + name,
+				do:   func(ctx context.Context) error { return s.engine.DeleteProfile(ctx, name) },
+				undo: func(ctx context.Context) error { return s.engine.AddProfile(ctx, old) }})
 		}
 	}
 	return all
@@ -125,10 +171,6 @@ func hangsAlike(have, want vswitch.PortConfig) bool {
 		sortedText(h.Addresses) == sortedText(w.Addresses) && sortedText(h.Gateways) == sortedText(w.Gateways) &&
 		mtu(h) == mtu(w) && h.Owner == w.Owner && max(h.Queues, 1) == max(w.Queues, 1) && h.Peer == w.Peer
 }
-
-// removePort begins the name of a step that, taken back, leaves another port of the
-// same name.
-const removePort = "remove port "
 
 // removePorts removes those that nobody wants so, and notes them.
 func (s *Server) removePorts(sw string, have, want *model, gone map[port.PeerName]bool) (all []step) {
@@ -144,9 +186,12 @@ func (s *Server) removePorts(sw string, have, want *model, gone map[port.PeerNam
 		if isPatch {
 			gone[old.Attach.Peer] = true
 		}
-		all = append(all, step{removePort + sw + "/" + name,
-			func(ctx context.Context) error { return s.engine.DeletePort(ctx, sw, name) },
-			func(ctx context.Context) error {
+		all = append(all, step{what: "remove port " + sw + "/" + name, removes: &id,
+			do: func(ctx context.Context) error { return s.engine.DeletePort(ctx, sw, name) },
+			undo: func(ctx context.Context) error {
+				if _, err := s.engine.Port(sw, name); err == nil {
+					return nil // it has not gone
+				}
 				why, err := s.engine.RestorePort(ctx, own(old)) // it may have been lost
 				if err == nil && why != nil {
 					s.lost(old, why)
@@ -248,9 +293,9 @@ func (s *Server) changePort(old, next vswitch.PortConfig) []step {
 	if len(changes) == 0 {
 		return nil
 	}
-	return []step{{fmt.Sprintf("change port %s/%s: %s", next.Switch, next.Name, strings.Join(changes, "; ")),
-		func(ctx context.Context) error { return s.putPort(ctx, next) },
-		func(ctx context.Context) error { return s.putPort(ctx, old) }}}
+	return []step{{what: fmt.Sprintf("change port %s/%s: %s", next.Switch, next.Name, strings.Join(changes, "; ")),
+		do:   func(ctx context.Context) error { return s.putPort(ctx, next) },
+		undo: func(ctx context.Context) error { return s.putPort(ctx, old) }}}
 }
 
 // portSteps makes a port, or changes it. Of a patch, one end makes the other.
@@ -262,27 +307,27 @@ func (s *Server) portSteps(id port.PeerName, have, want *model, gone, made map[p
 		return s.changePort(have.meanwhile(old, next, want), next)
 	}
 	if made[id] {
-		return []step{{"add port " + what, func(ctx context.Context) error { return s.putPort(ctx, next) }, nil}}
+		return []step{{what: "add port " + what, do: func(ctx context.Context) error { return s.putPort(ctx, next) }}}
 	}
 	if next.Attach.Kind == port.Patch {
 		made[next.Attach.Peer] = true
 	}
-	return []step{{"add port " + what,
-		func(ctx context.Context) error { return add(ctx, own(next)) },
-		func(ctx context.Context) error { return s.engine.DeletePort(ctx, id.Switch, id.Port) }}}
+	return []step{{what: "add port " + what, makes: &id,
+		do:   func(ctx context.Context) error { return add(ctx, own(next)) },
+		undo: func(ctx context.Context) error { return s.engine.DeletePort(ctx, id.Switch, id.Port) }}}
 }
 
 func (s *Server) removeSwitch(name string, old vswitch.Settings) step {
-	return step{"remove switch " + name,
-		func(ctx context.Context) error { return s.engine.DeleteSwitch(ctx, name) },
-		func(ctx context.Context) error { return s.engine.AddSwitch(ctx, name, old) }}
+	return step{what: "remove switch " + name,
+		do:   func(ctx context.Context) error { return s.engine.DeleteSwitch(ctx, name) },
+		undo: func(ctx context.Context) error { return s.engine.AddSwitch(ctx, name, old) }}
 }
 
 func (s *Server) switchSteps(name string, have, want *modelSwitch) []step {
 	if have == nil {
-		return []step{{"add switch " + name,
-			func(ctx context.Context) error { return s.engine.AddSwitch(ctx, name, want.settings) },
-			func(ctx context.Context) error { return s.engine.DeleteSwitch(ctx, name) }}}
+		return []step{{what: "add switch " + name,
+			do:   func(ctx context.Context) error { return s.engine.AddSwitch(ctx, name, want.settings) },
+			undo: func(ctx context.Context) error { return s.engine.DeleteSwitch(ctx, name) }}}
 	}
 	changes := settingsDiff(have.settings, want.settings)
 	if len(changes) == 0 {
@@ -293,15 +338,15 @@ func (s *Server) switchSteps(name string, have, want *modelSwitch) []step {
 			return s.engine.SetSwitch(ctx, name, func(settings *vswitch.Settings) error { *settings = to; return nil })
 		}
 	}
-	return []step{{"change switch " + name + ": " + strings.Join(changes, "; "), put(want.settings), put(have.settings)}}
+	return []step{{what: "change switch " + name + ": " + strings.Join(changes, "; "), do: put(want.settings), undo: put(have.settings)}}
 }
 
 func (s *Server) profileSteps(have *model, want vswitch.Profile) []step {
 	old, stands := have.profiles[want.Name]
 	if !stands {
-		return []step{{"add profile " + want.Name,
-			func(ctx context.Context) error { return s.engine.AddProfile(ctx, want) },
-			func(ctx context.Context) error { return s.engine.DeleteProfile(ctx, want.Name) }}}
+		return []step{{what: "add profile " + want.Name,
+			do:   func(ctx context.Context) error { return s.engine.AddProfile(ctx, want) },
+			undo: func(ctx context.Context) error { return s.engine.DeleteProfile(ctx, want.Name) }}}
 	}
 	changes := profileDiff(old, want)
 	if len(changes) == 0 {
@@ -312,7 +357,7 @@ func (s *Server) profileSteps(have *model, want vswitch.Profile) []step {
 			return s.engine.SetProfile(ctx, to.Name, func(p *vswitch.Profile) error { *p = to; return nil })
 		}
 	}
-	return []step{{"change profile " + want.Name + ": " + strings.Join(changes, "; "), put(want), put(old)}}
+	return []step{{what: "change profile " + want.Name + ": " + strings.Join(changes, "; "), do: put(want), undo: put(old)}}
 }
 
 // removeEntries removes static entries that nobody wants so. Those of ports that go
@@ -323,9 +368,9 @@ func (s *Server) removeEntries(sw string, have, want *model, gone map[port.PeerN
 		if want.hasEntry(sw, key, at) || gone[port.PeerName{Switch: sw, Port: at}] {
 			continue
 		}
-		all = append(all, step{fmt.Sprintf("remove entry %s %s", sw, key),
-			func(ctx context.Context) error { return s.engine.DeleteFDB(ctx, sw, key.vlan, key.mac) },
-			func(ctx context.Context) error { return s.engine.AddFDB(ctx, sw, key.vlan, key.mac, at) }})
+		all = append(all, step{what: fmt.Sprintf("remove entry %s %s", sw, key),
+			do:   func(ctx context.Context) error { return s.engine.DeleteFDB(ctx, sw, key.vlan, key.mac) },
+			undo: func(ctx context.Context) error { return s.engine.AddFDB(ctx, sw, key.vlan, key.mac, at) }})
 	}
 	return all
 }
@@ -337,9 +382,9 @@ func (s *Server) addEntries(sw string, have, want *model, gone map[port.PeerName
 		if have.hasEntry(sw, key, at) && !gone[port.PeerName{Switch: sw, Port: at}] {
 			continue
 		}
-		all = append(all, step{fmt.Sprintf("add entry %s %s", sw, key),
-			func(ctx context.Context) error { return s.engine.AddFDB(ctx, sw, key.vlan, key.mac, at) },
-			func(ctx context.Context) error { return s.engine.DeleteFDB(ctx, sw, key.vlan, key.mac) }})
+		all = append(all, step{what: fmt.Sprintf("add entry %s %s", sw, key),
+			do:   func(ctx context.Context) error { return s.engine.AddFDB(ctx, sw, key.vlan, key.mac, at) },
+			undo: func(ctx context.Context) error { return s.engine.DeleteFDB(ctx, sw, key.vlan, key.mac) }})
 	}
 	return all
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -124,4 +125,55 @@ func TestConfigApplyOfWhatIsAbsent(t *testing.T) {
 	h.MustCleanShutdown()
 	h.Run("ip", "netns", "del", "later")
 	h.Run("ip", "link", "del", "later0")
+}
+
+// TestConfigApplyOfManyPorts adds and removes hundreds of ports in one step each, and
+// gives up in the middle: all are there then, or none.
+func TestConfigApplyOfManyPorts(t *testing.T) {
+	h := NewHost(t)
+	a, b := h.Stack("a", "veth", 1), h.Stack("b", "tap", 2)
+	a.Ping(b.Addr("tcp4"))
+	few, links := h.VS("config", "show"), len(h.Links())
+	const ports = 300
+	var text strings.Builder
+	text.WriteString(few + "  many:\n    ports:\n")
+	for i := range ports {
+		fmt.Fprintf(&text, "      m%d:\n        tap: true\n", i)
+	}
+	small, large := h.Path("few.yaml"), h.Path("many.yaml")
+	for path, text := range map[string]string{small: few, large: text.String()} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := h.Stream(a.Station("eth0"), b.Station("eth0"))
+	for _, patience := range []string{"5ms", "20ms", "50ms", "100ms"} {
+		r := h.TryVS("--timeout", patience, "config", "apply", large)
+		// Who asks for a change after it finds it done, or taken back.
+		h.VS("port", "set", "a", "--description", patience)
+		h.VS("port", "set", "a", "--description", "")
+		want := links
+		if r.Code == 0 || h.TryVS("switch", "show", "many").Code == 0 {
+			want += ports
+		}
+		h.Eventually(0, func() error {
+			if now := len(h.Links()); now != want {
+				return fmt.Errorf("given up after %s: %d devices, expected %d", patience, now, want)
+			}
+			return nil
+		})
+		h.VS("config", "apply", small)
+	}
+	h.VS("config", "apply", large)
+	if now := len(h.Links()); now != links+ports {
+		t.Errorf("%d devices with %d ports more, %d before", now, ports, links)
+	}
+	h.VS("config", "apply", small)
+	if now := len(h.Links()); now != links {
+		t.Errorf("%d devices are there, and %d were", now, links)
+	}
+	if now := h.VS("config", "show"); now != few {
+		t.Errorf("after going there and back:\n%s\nwas\n%s", now, few)
+	}
+	s.Check()
 }

@@ -393,15 +393,25 @@ func (e *Engine) forgetVLANs(p *Port, old *vlan.Policy) {
 
 // DeletePort removes a port, and what was made for it.
 func (e *Engine) DeletePort(ctx context.Context, sw, name string) error {
+	return e.DeletePorts(ctx, []port.PeerName{{Switch: sw, Port: name}})
+}
+
+// DeletePorts removes ports, and what was made for them, at once. Where one does not
+// stand, none is removed.
+func (e *Engine) DeletePorts(ctx context.Context, names []port.PeerName) error {
 	if err := e.begin(ctx); err != nil {
 		return err
 	}
 	defer e.change.Unlock()
-	p, err := e.findPort(sw, name)
-	if err != nil {
-		return err
+	ports := make([]*Port, len(names))
+	for i, name := range names {
+		p, err := e.findPort(name.Switch, name.Port)
+		if err != nil {
+			return err
+		}
+		ports[i] = p
 	}
-	return e.closePorts(ctx, []*Port{p})
+	return e.closePorts(ctx, ports)
 }
 
 // closePorts removes ports, with the far ends of patches.
