@@ -27,7 +27,7 @@ type poller struct {
 	waker  int // an eventfd
 	timer  int // a timerfd
 	armed  impair.Time
-	events [64]unix.EpollEvent
+	events [512]unix.EpollEvent // so many devices have a turn in a round
 	spin   spin
 	look   func() int // ready, without sleeping
 }

@@ -24,6 +24,10 @@ const (
 	// such as the request that adds the next port. See [workOf] for the unit.
 	enoughWork = 2048
 
+	// dearWork is the least of a frame that is dear, and dearRound what a round
+	// may take of such: a millisecond or two.
+	dearWork, dearRound = 16, 512
+
 	// maxWork is what a frame may make of itself, in copies, over patches
 	// side by side, and in segments: a tenth of a second. What would come
 	// then is [frame.TxFull]. Eleven hundred ports on each of three switches
@@ -70,6 +74,8 @@ type worker struct {
 	turn  int      // work of the batches of this turn so far
 	round int      // work of the turns of this round so far
 	last  int      // work of the round before
+	lap   uint     // of those whose frames are dear: each has one turn a lap
+	left  bool     // one of them has yet to have its turn
 
 	crossings [maxCrossings]crossing
 	crossed   int // crossings made since the last flush
@@ -98,10 +104,12 @@ type workerConfig struct {
 type source struct {
 	core   *core
 	device port.Device
-	also   int // a descriptor that is polled beside the device's; 0: none
-	most   int // frames that the next batch may bring
-	debt   int // work beyond its share that it has made
-	small  int // frames since then that a ring would take
+	also   int  // a descriptor that is polled beside the device's; 0: none
+	most   int  // frames that the next batch may bring
+	debt   int  // work beyond its share that it has made
+	each   int  // work that a frame of it makes
+	lap    uint // the last one in which it had a turn
+	small  int  // frames since then that a ring would take
 	then   fdb.Time
 }
 
@@ -147,7 +155,7 @@ func (w *worker) run() {
 		}
 		w.poll.wait(timeout, w.serve)
 		w.betweenBatches()
-		w.last, w.round = w.round, 0
+		w.endRound()
 		if w.pause != nil {
 			w.pause()
 		}
@@ -207,7 +215,7 @@ func (w *worker) receiveFrom(c *core, d port.Device) error {
 	if slot == len(w.sources) {
 		w.sources = append(w.sources, source{})
 	}
-	w.sources[slot] = source{core: c, device: d, most: port.BatchFrames}
+	w.sources[slot] = source{core: c, device: d, most: port.BatchFrames, each: dearWork + 1, lap: w.lap - 1}
 	return nil
 }
 
@@ -290,11 +298,10 @@ func (w *worker) serve(slot int, alone bool) {
 	if src.core == nil {
 		return
 	}
-	if src.debt > 0 && w.last > 0 && !alone {
-		src.debt -= w.last
+	if !alone && !w.due(src) {
 		return
 	}
-	w.io.Most = src.most
+	w.io.Most = src.room(alone)
 	frames, err := src.device.Receive(w.io)
 	if err != nil {
 		// Until the owner takes the device away, it would poll readable.
@@ -321,6 +328,36 @@ func (w *worker) serve(slot int, alone bool) {
 	}
 }
 
+// due reports whether it is a source's turn. One that made more work than its share
+// lets the others go first. Of those whose frames are dear, such as what is flooded to
+// a thousand ports, a round takes no more than is enough; the others go on in the next
+// one, so that who sends to a single port is never far from its turn.
+func (w *worker) due(s *source) bool {
+	switch {
+	case s.debt > 0 && w.last > 0:
+		s.debt -= w.last
+		return false
+	case !s.dear():
+		return true
+	case s.lap == w.lap:
+		return false
+	case w.round >= dearRound:
+		w.left = true
+		return false
+	}
+	s.lap = w.lap
+	return true
+}
+
+// endRound ends a round, in which each source that had frames was come to once.
+func (w *worker) endRound() {
+	w.last, w.round = w.round, 0
+	if !w.left {
+		w.lap++
+	}
+	w.left = false
+}
+
 // heatTime is how long the frames of a port are counted until it is judged by
 // them, in milliseconds.
 const heatTime = 100
@@ -341,11 +378,23 @@ func (s *source) warm(frames int, now fdb.Time, heat int) (hot bool) {
 // settle sizes the next batch of a source, and its debt, by the last one.
 func (s *source) settle(frames, bytes, work int) {
 	s.most = min(max(batchBytes*frames/(bytes+1), 8), port.BatchFrames)
-	if work > enoughWork {
-		s.most = min(s.most, max(enoughWork*frames/work, 1))
-	}
+	s.each = work / frames
 	s.debt = max(work-enoughWork, 0)
 }
+
+// room is how many frames the next batch may bring.
+func (s *source) room(alone bool) int {
+	switch {
+	case !s.dear():
+		return s.most
+	case alone:
+		return min(s.most, max(enoughWork/s.each, 1))
+	}
+	return min(s.most, max(dearRound/s.each, 1))
+}
+
+// dear reports whether a frame makes much work, as far as is known.
+func (s *source) dear() bool { return s.each > dearWork }
 
 // lengths sums up the octets of frames.
 func lengths(frames []frame.Frame) (n int) {
