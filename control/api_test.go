@@ -299,6 +299,28 @@ func TestPolicyChangesStepByStep(t *testing.T) {
 }
 
 // What a port shows of its VLANs can be asked for again.
+// TestStormLimitsAreReplacedTogether holds that a change names all limits that the port
+// has afterwards, as docs/cli.md says: one that is left out is taken away.
+func TestStormLimitsAreReplacedTogether(t *testing.T) {
+	d := start(t, nil)
+	addTap(t, d, "t1", `{"mode":"access","access":1}`)
+	for _, c := range []struct{ asked, want string }{
+		{"bcast=5pps", "bcast=5pps"},
+		{"mcast=7pps", "mcast=7pps"},
+		{"bcast=5pps,mcast=7pps", "bcast=5pps,mcast=7pps"},
+		{"none", ""},
+	} {
+		_, text := ask(t, d, "PATCH", "/v1/ports/sw0/t1", `{"options":{"storm_limit":"`+c.asked+`"}}`)
+		var p api.Port
+		if err := json.Unmarshal([]byte(text), &p); err != nil {
+			t.Fatalf("%s: %v: %s", c.asked, err, text)
+		}
+		if p.Options.StormLimit != c.want {
+			t.Errorf("asked for %q, the port has the limit %q, want %q", c.asked, p.Options.StormLimit, c.want)
+		}
+	}
+}
+
 func TestShownPolicyCanBeAskedFor(t *testing.T) {
 	d := start(t, nil)
 	c := client.New(client.Config{Socket: d.Socket})

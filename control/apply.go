@@ -11,6 +11,7 @@ import (
 
 	"github.com/vswitch/vswitch/api"
 	"github.com/vswitch/vswitch/config"
+	"github.com/vswitch/vswitch/internal/document"
 	"github.com/vswitch/vswitch/internal/natural"
 	"github.com/vswitch/vswitch/port"
 
@@ -93,7 +94,7 @@ func (s *Server) setConfig(ctx context.Context, r *http.Request, body []byte) (a
 		result.Changes = append(result.Changes, step.what)
 	}
 	a := answer{about: fmt.Sprint("changes: ", len(all)), looked: spec.DryRun}
-	result.Warnings, err = s.missing(have, want)
+	result.Warnings, err = s.missing(have, want, doc, file)
 	if err == nil && !spec.DryRun && len(all) > 0 {
 		a.changed = []thing{thingAll{}}
 		if a.release, err = s.reserveFor(want); err == nil {
@@ -156,8 +157,9 @@ func lostUntil(cfg vswitch.PortConfig, why error) string {
 
 // missing returns warnings of what ports would hang on that is not there, as far as can
 // be told without asking a container's engine, and an error where they could not hang
-// on what is there, before anything is touched. Ports that stay may be lost.
-func (s *Server) missing(have, want *model) (warnings []string, err error) {
+// on what is there, before anything is touched. Ports that stay may be lost. What no
+// change of the machine's devices mends is an error of the document.
+func (s *Server) missing(have, want *model, doc *config.Document, file *document.Document) (warnings []string, err error) {
 	for _, sw := range natural.Sorted(maps.Keys(want.switches)) {
 		for _, name := range natural.Sorted(maps.Keys(want.switches[sw].ports)) {
 			next := want.switches[sw].ports[name]
@@ -165,14 +167,32 @@ func (s *Server) missing(have, want *model) (warnings []string, err error) {
 				continue
 			}
 			err := s.engine.Missing(next.Attach)
+			p := written(doc, sw, name)
 			switch {
 			case isCode(err, vswitch.NotFound):
 				warnings = append(warnings, lostUntil(next, err))
+			case isCode(err, vswitch.Invalid) && p != nil:
+				file.RejectIn(&p.Where, asError(err).Message)
 			case err != nil:
 				e := asError(err)
 				return nil, api.Errorf(e.Code, "add port %s/%s: %s; nothing was changed", sw, name, e.Message)
 			}
 		}
 	}
-	return warnings, nil
+	return warnings, file.Err()
+}
+
+// written returns a port as the document has it; nil: it has none of that name.
+func written(doc *config.Document, sw, name string) *config.Port {
+	for _, s := range doc.Switches {
+		if s.Key != sw || s.Value == nil {
+			continue
+		}
+		for _, p := range s.Value.Ports {
+			if p.Key == name {
+				return p.Value
+			}
+		}
+	}
+	return nil
 }

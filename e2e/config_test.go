@@ -61,8 +61,9 @@ func TestConfigApplyBesideTraffic(t *testing.T) {
 	// So is what was touched: a port goes into another namespace, and the last cannot
 	// be made.
 	h.Namespace("d")
-	h.Run("ip", "-n", "d", "link", "add", "taken", "type", "veth", "peer", "name", "other")
-	write(strings.NewReplacer("netns: c\n", "netns: d\n", "      c:\n", "      z:\n        netns: d\n        ifname: taken\n      c:\n").Replace(shown))
+	h.Run("ip", "-n", "d", "link", "set", "lo", "up")
+	h.Run("ip", "-n", "d", "route", "add", "default", "dev", "lo")
+	write(strings.NewReplacer("netns: c\n", "netns: d\n", "      c:\n", "      z:\n        netns: d\n        ip: 10.9.0.2/24\n        gateway: 10.9.0.1\n      c:\n").Replace(shown))
 	if r := h.TryVS("config", "apply", file); r.Code != 1 || !strings.Contains(r.Stderr, "made again: sw0/c") {
 		t.Errorf("exit %d, %q", r.Code, r.Output())
 	}
@@ -186,4 +187,65 @@ func TestConfigApplyOfManyPorts(t *testing.T) {
 		t.Errorf("after going there and back:\n%s\nwas\n%s", now, few)
 	}
 	s.Check()
+}
+
+// TestConfigApplyOfWhatCannotBe applies configurations with a port that the machine
+// cannot have, beside a change for which another port would be made anew: it is refused
+// before anything is touched, and a dry run says so as well.
+func TestConfigApplyOfWhatCannotBe(t *testing.T) {
+	h := NewHost(t)
+	h.Namespace("x")
+	h.VS("port", "add", "a", "--netns", "x", "--ip", "10.0.0.1/24")
+	h.VS("port", "add", "m", "--vm", "mine0")
+	h.Run("ip", "tuntap", "add", "tu0", "mode", "tun")
+	h.Run("ip", "link", "add", "br0", "type", "bridge")
+	h.Run("ip", "link", "add", "in0", "master", "br0", "type", "veth", "peer", "name", "in1")
+	h.Run("ip", "-n", "x", "link", "add", "taken", "type", "veth", "peer", "name", "other")
+	was, shown := h.Port("a").Ifindex, h.VS("config", "show")
+	file := h.Path("net.yaml")
+	apply := func(ports string, args ...string) Result {
+		text := "switches:\n  sw0:\n    ports:\n" + ports
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return h.TryVS(append([]string{"config", "apply", file}, args...)...)
+	}
+	const anew = "      a: {netns: x, ip: 10.0.0.2/24}\n"
+	for _, c := range []struct {
+		ports string
+		code  int
+		words []string
+	}{
+		{"      a: {vm: q1, owner: nosuchuser}\n", 2, []string{"net.yaml:4:", "there is no user nosuchuser", "owner: nosuchuser}"}},
+		{anew + "      b: {dev: tu0}\n", 1, []string{"sw0/b: device tu0 is a TUN", "nothing was changed"}},
+		{anew + "      b: {dev: in0}\n", 1, []string{"sw0/b: device in0 is a port of br0", "nothing was changed"}},
+		{anew + "      b: {vm: in1}\n", 1, []string{"sw0/b: there is a device in1 already", "nothing was changed"}},
+		{anew + "      b: {tap: true, ifname: in1}\n", 1, []string{"sw0/b: there is an interface in1", "nothing was changed"}},
+		{anew + "      b: {netns: x, ifname: taken}\n", 1, []string{"sw0/b: there is an interface taken in namespace x", "nothing was changed"}},
+	} {
+		for _, args := range [][]string{{"--dry-run"}, nil} {
+			r := apply(c.ports, args...)
+			if r.Code != c.code {
+				t.Errorf("%s%q: exit %d, want %d: %s", c.ports, args, r.Code, c.code, r.Output())
+			}
+			for _, word := range c.words {
+				if !strings.Contains(r.Stderr, word) {
+					t.Errorf("%s%q: it says %q, want %q", c.ports, args, r.Stderr, word)
+				}
+			}
+			if now := h.Port("a").Ifindex; now != was || h.VS("config", "show") != shown {
+				t.Fatalf("%s%q: refused, and port a had ifindex %d, now %d", c.ports, args, was, now)
+			}
+		}
+	}
+	// What a port has that goes is no hindrance.
+	for _, ports := range []string{
+		"      b: {netns: x, ifname: eth0}\n      c: {vm: mine0}\n",
+		"      b: {netns: x, tap: true, ifname: eth0}\n      c: {tap: true, ifname: mine0}\n",
+		"      c: {netns: x, ifname: eth0}\n      b: {vm: mine0}\n",
+	} {
+		if r := apply(ports); r.Code != 0 {
+			t.Errorf("%s: exit %d: %s", ports, r.Code, r.Output())
+		}
+	}
 }

@@ -56,20 +56,6 @@ func (h *Host) Find(ctx context.Context, cfg Config) (*Place, error) {
 	return h.locate(ctx, cfg)
 }
 
-// Missing returns an error for what cfg names and is not there, as far as that can
-// be told without asking another program.
-func (h *Host) Missing(cfg Config) error {
-	if err := cfg.Check(); err != nil || cfg.Asks() {
-		return err
-	}
-	at, err := h.locate(context.Background(), cfg)
-	at.Close()
-	if err == nil && cfg.Kind == Dev {
-		_, err = h.device(cfg.Device)
-	}
-	return err
-}
-
 // locate finds the place that cfg names.
 func (h *Host) locate(ctx context.Context, cfg Config) (*Place, error) {
 	switch {

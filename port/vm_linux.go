@@ -27,16 +27,7 @@ type vmPort struct {
 }
 
 func (h *Host) openVM(ctx context.Context, id Identity, cfg Config) (*Attachment, error) {
-	if err := checkIfName(cfg.Device); err != nil {
-		return nil, err
-	}
-	if cfg.Queues < 0 || cfg.Queues > maxQueues {
-		return nil, errorf(Invalid, "%d queues: a TAP has 1 to %d", cfg.Queues, maxQueues)
-	}
-	if cfg.MTU > maxTapMTU {
-		return nil, errorf(Invalid, "MTU %d: a TAP takes %d to %d", cfg.MTU, minMTU, maxTapMTU)
-	}
-	owner, err := userID(cfg.Owner)
+	owner, err := checkVM(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +37,7 @@ func (h *Host) openVM(ctx context.Context, id Identity, cfg Config) (*Attachment
 	}
 	fd, err := openTun(cfg.Device, flags)
 	if errors.Is(err, unix.EBUSY) {
-		return nil, errorf(Exists, "there is a device %s already: if it is a TAP that a VM monitor opens, attach it with --dev %s; else choose another name", cfg.Device, cfg.Device)
+		return nil, deviceExists(cfg.Device)
 	}
 	if err != nil {
 		return nil, err
@@ -92,6 +83,25 @@ func (h *Host) openVM(ctx context.Context, id Identity, cfg Config) (*Attachment
 	release()
 	h.beat.add(v.index)
 	return a, nil
+}
+
+// checkVM finds what is wrong with a Config on this machine, and returns the number of
+// the TAP's owner.
+func checkVM(cfg Config) (owner int, err error) {
+	if err := checkIfName(cfg.Device); err != nil {
+		return 0, err
+	}
+	if cfg.Queues < 0 || cfg.Queues > maxQueues {
+		return 0, errorf(Invalid, "%d queues: a TAP has 1 to %d", cfg.Queues, maxQueues)
+	}
+	if cfg.MTU > maxTapMTU {
+		return 0, errorf(Invalid, "MTU %d: a TAP takes %d to %d", cfg.MTU, minMTU, maxTapMTU)
+	}
+	return userID(cfg.Owner)
+}
+
+func deviceExists(name string) error {
+	return errorf(Exists, "there is a device %s already: if it is a TAP that a VM monitor opens, attach it with --dev %s; else choose another name", name, name)
 }
 
 // adoptVM attaches a port to the TAP that an earlier daemon made for it. A VM

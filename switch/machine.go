@@ -12,8 +12,8 @@ type Host interface {
 	// Find finds the place of a port where another program has to be asked
 	// for it (port.Config.Asks), which may take seconds. It changes nothing.
 	Find(ctx context.Context, cfg port.Config) (*port.Place, error)
-	// Missing returns an error for what a port would hang on that is not there, as
-	// far as can be told without asking another program.
+	// Missing returns an error for what a port would hang on that is not there, or is
+	// not fit for it, as far as can be told without asking another program.
 	Missing(cfg port.Config) error
 	// Open attaches a port, or changes nothing. at is what Find has found; it
 	// stays the caller's.

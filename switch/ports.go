@@ -118,8 +118,8 @@ func (e *Engine) AddPort(ctx context.Context, cfg PortConfig) (PortInfo, error) 
 	return e.portInfo(p), nil
 }
 
-// Missing returns an error for what a port would hang on that is not there, as far as
-// can be told without asking another program. By the time that the port is added,
+// Missing returns an error for what a port would hang on that is not there, or is not
+// fit for it, as far as can be told without asking another program. By the time that the port is added,
 // things may stand otherwise.
 func (e *Engine) Missing(cfg port.Config) error { return translate(e.host.Missing(cfg)) }
 
