@@ -6,13 +6,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // Names of files.
 const (
+	lockName      = "lock"
 	currentName   = "config.json"
 	lastName      = "last.json"
 	journalPrefix = "journal."
@@ -34,12 +34,14 @@ type Change struct {
 type Store struct {
 	dir        string
 	folder     *os.File     // to be synchronised
+	locked     *os.File     // says that the folder is this process's
 	tell       func(string) // of damage
 	asides     []aside      // that are to be kept aside before anything is written
 	generation uint64
 	file       uint64 // generation of the document in config.json; 0: there is none
 	last       uint64 // that of last.json, from which on journals are kept; 0: all are
 	document   map[string]any
+	closed     bool // the folder may be another process's by now
 	journal    *os.File
 	end        int64 // of what is whole in the journal
 	room       int64 // up to where the journal has room on the disk
@@ -50,54 +52,24 @@ type Store struct {
 // tell is told, also later on; what is damaged is kept aside. Where that cannot be, as
 // on a full disk, what can be read stands, and changes are refused until it can.
 func Open(dir string, tell func(string)) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	folder, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	s := &Store{dir: dir, folder: folder, tell: tell, document: make(map[string]any)}
-	if err := s.lock(); err != nil {
-		folder.Close()
+	s := &Store{dir: dir, tell: tell, document: make(map[string]any)}
+	if err := s.enter(); err != nil {
 		return nil, err
 	}
 	if err := s.load(); err != nil {
-		folder.Close()
+		s.leave()
 		return nil, err
 	}
 	return s, nil
 }
 
-// lockTime is how long the folder may still be that of a process that has just been
-// killed, and is being taken apart.
-const lockTime = 2 * time.Second
-
-// lock takes the folder for this process.
-func (s *Store) lock() error {
-	for deadline := time.Now().Add(lockTime); ; time.Sleep(5 * time.Millisecond) {
-		err := unix.Flock(int(s.folder.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		switch {
-		case err == nil:
-			return nil
-		case !errors.Is(err, unix.EWOULDBLOCK):
-			return fmt.Errorf("lock %s: %w", s.dir, err)
-		case time.Now().After(deadline):
-			return fmt.Errorf("%s is another vswitchd's: give each its own --state-dir", s.dir)
-		}
-	}
-}
-
 // Document returns the document. The caller does not change it.
 func (s *Store) Document() map[string]any { return s.document }
 
-// Close ends the use of the folder.
+// Close ends the use of the folder: from then on changes are refused.
 func (s *Store) Close() error {
-	var err error
-	if s.journal != nil {
-		err = s.journal.Close()
-	}
-	return errors.Join(err, s.folder.Close())
+	s.closed = true
+	return s.leave()
 }
 
 func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
@@ -127,6 +99,12 @@ func (s *Store) Reserve(octets int) error {
 // disk may be read-only. What is damaged is kept aside by then, and what a crash has
 // left at the journal's end goes.
 func (s *Store) ready() error {
+	if s.closed {
+		return fmt.Errorf("%s is not this vswitchd's at the moment, but may be that of another, which was to take over: ask again, and see with lslocks which has it", s.dir)
+	}
+	if err := s.lockLate(); err != nil {
+		return err
+	}
 	if err := s.mend(); err != nil {
 		return err
 	}
