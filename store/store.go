@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,10 +26,12 @@ const (
 const longest = 64 << 10
 
 // Change replaces what stands at a path of the document, or with a nil Value
-// removes it. Folders on the way are made.
+// removes it. Folders on the way are made. With Like, those beneath the path are removed
+// that have all of its members: so many go in one short line.
 type Change struct {
-	Path  []string `json:"path"`
-	Value any      `json:"value,omitempty"`
+	Path  []string       `json:"path"`
+	Value any            `json:"value,omitempty"`
+	Like  map[string]any `json:"like,omitempty"`
 }
 
 // Store is an open folder. Its methods are called one at a time.
@@ -187,11 +191,25 @@ func (s *Store) apply(c Change) {
 		at = next
 	}
 	last := c.Path[len(c.Path)-1]
-	if c.Value == nil {
+	switch {
+	case c.Like != nil:
+		if beneath, ok := at[last].(map[string]any); ok {
+			maps.DeleteFunc(beneath, func(_ string, v any) bool { return like(v, c.Like) })
+		}
+	case c.Value == nil:
 		delete(at, last)
-	} else {
+	default:
 		at[last] = c.Value
 	}
+}
+
+// like reports whether a value has all the members of another.
+func like(v any, of map[string]any) bool {
+	m, ok := v.(map[string]any)
+	for key, want := range of {
+		ok = ok && reflect.DeepEqual(m[key], want)
+	}
+	return ok
 }
 
 // Tidy writes the document anew where the journal has grown long, or where only the

@@ -43,7 +43,7 @@ func reopened(t *testing.T, dir string) (document string, told []string) {
 }
 
 func port(name string, value any) Change {
-	return Change{[]string{"switches", "sw0", "ports", name}, value}
+	return Change{Path: []string{"switches", "sw0", "ports", name}, Value: value}
 }
 
 // copyOf copies the files of a folder.
@@ -64,11 +64,11 @@ func fill(t *testing.T, s *Store, n int) (after []string) {
 		changes := []Change{port(fmt.Sprint("p", i), map[string]any{"netns": fmt.Sprint("n", i), "ip": []string{"10.0.0.1/24"}})}
 		switch i % 4 {
 		case 1:
-			changes = append(changes, Change{[]string{"profiles", "office"}, map[string]any{"access": i}})
+			changes = append(changes, Change{Path: []string{"profiles", "office"}, Value: map[string]any{"access": i}})
 		case 2:
 			changes = append(changes, port(fmt.Sprint("p", i-1), nil))
 		case 3:
-			changes = []Change{{nil, map[string]any{"switches": map[string]any{"sw0": map[string]any{}, "n": map[string]any{"ageing": fmt.Sprint(i, "s")}}}}}
+			changes = []Change{{Value: map[string]any{"switches": map[string]any{"sw0": map[string]any{}, "n": map[string]any{"ageing": fmt.Sprint(i, "s")}}}}}
 		}
 		if err := s.Reserve(500); err != nil {
 			t.Fatal(err)
@@ -476,5 +476,32 @@ func TestLockedOnceTheDiskCanBeWritten(t *testing.T) {
 	}
 	if err := second.Commit(port("q", true)); err == nil || !strings.Contains(err.Error(), "is another vswitchd's") {
 		t.Errorf("a second one: %v", err)
+	}
+}
+
+// TestRemoveTheLike removes what is alike beneath a path, in one line, and nothing else.
+func TestRemoveTheLike(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := open(t, dir)
+	entry := func(key string, value any) Change {
+		return Change{Path: []string{"switches", "sw0", "fdb", key}, Value: value}
+	}
+	err := s.Commit(entry("1 a", map[string]any{"port": "p"}), entry("1 b", map[string]any{"port": "q"}),
+		entry("1 c", map[string]any{"drop": true}), entry("2 a", map[string]any{"port": "p"}), entry("2 b", "p"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sw := range []string{"sw0", "none"} {
+		if err := s.Commit(Change{Path: []string{"switches", sw, "fdb"}, Like: map[string]any{"port": "p"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const want = `{"switches":{"sw0":{"fdb":{"1 b":{"port":"q"},"1 c":{"drop":true},"2 b":"p"}}}}`
+	if got := shown(t, s); got != want {
+		t.Errorf("there is %s, want %s", got, want)
+	}
+	s.Close()
+	if got, told := reopened(t, dir); got != want || len(told) > 0 {
+		t.Errorf("reopened there is %s, %q; want %s", got, told, want)
 	}
 }
