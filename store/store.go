@@ -85,18 +85,37 @@ func (s *Store) Reserve(octets int) error {
 		return err
 	}
 	if need := s.end + int64(octets) + recordExtra; need > s.room {
-		room := need + longest
-		err := unix.Fallocate(int(s.journal.Fd()), unix.FALLOC_FL_KEEP_SIZE, s.end, room-s.end)
-		if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+		if err := s.makeRoom(need + longest); err != nil {
 			return fmt.Errorf("no room for changes in %s: %w", s.dir, err)
 		}
-		s.room = room
 	}
 	// A disk that turned read-only lets one know only when it is written to.
 	if _, err := s.journal.WriteAt([]byte{0}, s.end); err != nil {
 		return fmt.Errorf("changes cannot be noted in %s: %w", s.dir, err)
 	}
 	return nil
+}
+
+// fallocate is what tests replace.
+var fallocate = unix.Fallocate
+
+// makeRoom has the journal have room on the disk up to an offset. Where the file system
+// does not know how, as ext2, zeros are written: those at a journal's end say nothing.
+func (s *Store) makeRoom(upTo int64) error {
+	err := fallocate(int(s.journal.Fd()), unix.FALLOC_FL_KEEP_SIZE, s.end, upTo-s.end)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		has := max(s.room, s.end) // which changes under way rely on
+		if _, err = s.journal.WriteAt(make([]byte, upTo-has), has); err == nil {
+			err = unix.Fdatasync(int(s.journal.Fd())) // some tell only now that there is none
+		}
+		if err != nil {
+			err = errors.Join(err, s.journal.Truncate(has))
+		}
+	}
+	if err == nil {
+		s.room = upTo
+	}
+	return err
 }
 
 // ready opens the journal at the first change. Until then nothing is written: a
