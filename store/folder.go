@@ -53,7 +53,7 @@ func (s *Store) lock() (err error) {
 
 // lockLate takes the folder where that could not be when it was opened.
 func (s *Store) lockLate() (err error) {
-	if s.locked != nil {
+	if s.locked != nil || s.folder == nil {
 		return nil
 	}
 	if s.locked, err = lockfile.Take(s.path(lockName)); errors.Is(err, unix.EWOULDBLOCK) {
@@ -71,6 +71,9 @@ func (s *Store) othersError(why error) error {
 
 // leave lets go of the folder. The lock's file stays, and stops nobody.
 func (s *Store) leave() (err error) {
+	if s.folder == nil {
+		return nil // it was removed, and could not be made again
+	}
 	if s.journal != nil {
 		err = s.journal.Close()
 		s.journal = nil

@@ -46,6 +46,7 @@ type Store struct {
 	last       uint64 // that of last.json, from which on journals are kept; 0: all are
 	document   map[string]any
 	closed     bool // the folder may be another process's by now
+	lost       bool // what is on disk was removed, and is not made again yet
 	journal    *os.File
 	end        int64 // of what is whole in the journal
 	room       int64 // up to where the journal has room on the disk
@@ -127,6 +128,11 @@ func (s *Store) ready() error {
 	}
 	if err := s.lockLate(); err != nil {
 		return err
+	}
+	if !s.stands() {
+		if err := s.renew(); err != nil {
+			return fmt.Errorf("%s was removed under this vswitchd, and cannot be made again: %w", s.dir, err)
+		}
 	}
 	if err := s.mend(); err != nil {
 		return err
