@@ -9,29 +9,46 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vswitch/vswitch/internal/lockfile"
 )
 
-// folder is where a control socket is. While it is locked no other daemon makes
-// or replaces a socket there, nor takes the folder away. The lock is on the
-// folder itself, so that no file stays behind, and it ends with the process.
+// folder is where a control socket is. While it is entered no other daemon makes
+// or replaces that socket, nor takes the folder away. The lock is a file beside the
+// socket, for the folder may be anybody's; it goes when the folder is left.
 type folder struct {
 	path   string
+	lock   string   // the lock's file
 	made   []string // this folder and those around it that a vswitchd made, the innermost first
 	locked *os.File
 }
 
-// enterFolder makes the folder at path if it is not there, and locks it.
-func enterFolder(path string) (*folder, error) {
-	path, err := filepath.Abs(path)
+// lockSuffix is what the lock's file is called behind the socket's name.
+const lockSuffix = ".lock"
+
+// folderOf returns the folder of a socket that stands.
+func folderOf(socket string) (*folder, error) {
+	socket, err := filepath.Abs(socket)
 	if err != nil {
 		return nil, err
 	}
-	f := &folder{path: path}
+	f := &folder{path: filepath.Dir(socket), lock: socket + lockSuffix}
+	f.findMade(f.path)
+	return f, nil
+}
+
+// enterFolder makes the folder of a socket if it is not there, and locks it.
+func enterFolder(socket string) (*folder, error) {
+	socket, err := filepath.Abs(socket)
+	if err != nil {
+		return nil, err
+	}
+	f := &folder{path: filepath.Dir(socket), lock: socket + lockSuffix}
 	const patience = 2 * time.Second
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		err := f.make()
 		if err == nil {
-			err = f.lock()
+			f.locked, err = lockfile.Take(f.lock)
 		}
 		switch {
 		case err == nil:
@@ -41,7 +58,7 @@ func enterFolder(path string) (*folder, error) {
 		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
 			return nil, fmt.Errorf("make the folder of the control socket: %w", err)
 		case time.Now().After(deadline):
-			return nil, fmt.Errorf("another process has locked %s: see who with lslocks", path)
+			return nil, fmt.Errorf("another vswitchd is about to listen there, and has locked %s: see which with lslocks", f.lock)
 		}
 	}
 }
@@ -92,33 +109,11 @@ func (f *folder) findMade(dir string) {
 	}
 }
 
-// lock locks the folder that stands at the path, or says why it cannot: it
-// waits for nobody.
-func (f *folder) lock() error {
-	file, err := os.Open(f.path)
-	if err != nil {
-		return err
-	}
-	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	var opened, stands os.FileInfo
-	if err == nil {
-		opened, err = file.Stat()
-	}
-	if err == nil {
-		stands, err = os.Stat(f.path)
-	}
-	if err == nil && !os.SameFile(opened, stands) {
-		err = fs.ErrNotExist // it was taken away before it was locked
-	}
-	if err != nil {
-		file.Close()
-		return err
-	}
-	f.locked = file
-	return nil
+// leave ends the lock. Its file goes first: who has opened it meanwhile sees that.
+func (f *folder) leave() {
+	_ = os.Remove(f.lock) // where it stays, it stops nobody
+	f.locked.Close()
 }
-
-func (f *folder) unlock() { f.locked.Close() }
 
 // remove takes away what was made, as far as it is empty.
 func (f *folder) remove() {

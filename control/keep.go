@@ -129,16 +129,13 @@ func (k *keeper) goesAlong(t thingPort) (all []store.Change) {
 	return all
 }
 
-// entriesOf returns what removes a port's static entries.
-func (k *keeper) entriesOf(t thingPort) (all []store.Change) {
-	doc := k.store.Document()
-	entries, _ := at(doc, "switches", t.sw, "fdb").(map[string]any)
-	for key, e := range entries {
-		if e, ok := e.(map[string]any); ok && e["port"] == t.name {
-			all = append(all, store.Change{Path: []string{"switches", t.sw, "fdb", key}})
-		}
+// entriesOf returns what removes a port's static entries, however many: one change.
+func (k *keeper) entriesOf(t thingPort) []store.Change {
+	path := []string{"switches", t.sw, "fdb"}
+	if at(k.store.Document(), path...) == nil {
+		return nil
 	}
-	return all
+	return []store.Change{{Path: path, Like: map[string]any{"port": t.name}}}
 }
 
 // at returns what stands at a path of a document; nil: nothing.
@@ -161,11 +158,7 @@ type thingSwitch struct{ name string }
 func (t thingSwitch) changes(s *Server) (all []store.Change, err error) {
 	info, err := s.engine.Switch(t.name)
 	if isCode(err, vswitch.NotFound) {
-		ports, _ := at(s.keeper.store.Document(), "switches", t.name, "ports").(map[string]any)
-		for name := range ports {
-			all = append(all, s.keeper.goesAlong(thingPort{t.name, name})...)
-		}
-		return append(all, store.Change{Path: []string{"switches", t.name}}), nil
+		return s.keeper.goneSwitch(t.name), nil
 	}
 	if err != nil {
 		return nil, err
@@ -181,6 +174,32 @@ func (t thingSwitch) changes(s *Server) (all []store.Change, err error) {
 		all = append(all, store.Change{Path: []string{"switches", t.name, key}, Value: settings[key]})
 	}
 	return all, nil
+}
+
+// goneSwitch returns what removes a switch, with the far ends of its patches.
+func (k *keeper) goneSwitch(name string) (all []store.Change) {
+	ports, _ := at(k.store.Document(), "switches", name, "ports").(map[string]any)
+	for port, p := range ports {
+		if p, ok := p.(map[string]any); ok && p["patch"] != nil {
+			all = append(all, k.goesAlong(thingPort{name, port})...)
+		}
+	}
+	return append(all, store.Change{Path: []string{"switches", name}})
+}
+
+// reserveForGone makes sure that the end of a switch can be kept: each far end of a
+// patch is a change.
+func (k *keeper) reserveForGone(name string) (release func(), err error) {
+	if k == nil {
+		return func() {}, nil
+	}
+	k.mu.Lock()
+	text, err := json.Marshal(k.goneSwitch(name))
+	k.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	return k.reserve(len(text))
 }
 
 // thingProfile is a profile.

@@ -173,13 +173,13 @@ func TestLostPortsSayOnWhat(t *testing.T) {
 }
 
 // smallDisk returns a folder with a file system of its own, of 256 KiB.
-func smallDisk(t *testing.T) string {
+func smallDisk(t *testing.T, size string) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")
 	}
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
 		t.Skip("no tmpfs can be mounted here: ", err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
@@ -189,7 +189,7 @@ func smallDisk(t *testing.T) string {
 // TestWhatCannotBeKeptIsRefused fills the disk: changes that have room yet are made
 // and kept, and from then on nothing is done.
 func TestWhatCannotBeKeptIsRefused(t *testing.T) {
-	dir := smallDisk(t)
+	dir := smallDisk(t, "256k")
 	d := startKept(t, dir)
 	if resp, text := ask(t, d, "POST", "/v1/ports", vethP1); resp.StatusCode != http.StatusCreated {
 		t.Fatal(text)
@@ -234,10 +234,64 @@ func TestWhatCannotBeKeptIsRefused(t *testing.T) {
 	}
 }
 
+// TestMuchGoesOnAFullDisk deletes a port with thousands of static entries, and a switch
+// with hundreds of patches, on a disk that is full: it is done and kept, or refused.
+func TestMuchGoesOnAFullDisk(t *testing.T) {
+	var entries, near, far strings.Builder
+	for i := range 4000 {
+		fmt.Fprintf(&entries, "      - {vlan: 1, mac: '02:00:00:00:%02x:%02x', port: p}\n", i>>8, i&255)
+	}
+	for i := range 1500 {
+		fmt.Fprintf(&near, "      patch-%04d: {patch: far/the-far-end-of-it-%04d}\n", i, i)
+		fmt.Fprintf(&far, "      the-far-end-of-it-%04d: {patch: near/patch-%04d}\n", i, i)
+	}
+	for path, doc := range map[string]string{
+		"/v1/ports/sw0/p":   "switches:\n  sw0:\n    ports: {p: {tap: true}}\n    fdb:\n" + entries.String(),
+		"/v1/switches/near": "switches:\n  near:\n    ports:\n" + near.String() + "  far:\n    ports:\n" + far.String(),
+	} {
+		for _, spare := range []int{0, 84 << 10} { // none, and for a usual change
+			dir := smallDisk(t, "2m")
+			d := startKept(t, dir)
+			if _, refusal := apply(t, d, doc, false); refusal != "" {
+				t.Fatal(refusal)
+			}
+			d = restarted(t, d, dir) // what was reserved is given back
+			fillUp(t, filepath.Join(dir, "filler"), spare)
+			want := configOf(t, d)
+			resp, text := ask(t, d, "DELETE", path, "")
+			switch {
+			case resp.StatusCode == http.StatusNoContent:
+				want = configOf(t, d)
+			case !strings.Contains(text, "nothing was changed"):
+				t.Errorf("DELETE %s with %d octets free: %s %.300s", path, spare, resp.Status, text)
+			}
+			d = restarted(t, d, dir)
+			if got := configOf(t, d); got != want {
+				t.Errorf("after DELETE %s with %d octets free, %s, a restart has another configuration", path, spare, resp.Status)
+			}
+		}
+	}
+}
+
+// fillUp fills a disk with a file, but for some octets.
+func fillUp(t *testing.T, filler string, spare int) {
+	t.Helper()
+	if err := os.WriteFile(filler, make([]byte, 4<<20), 0o600); err == nil {
+		t.Fatal("the disk is not full")
+	}
+	info, err := os.Stat(filler)
+	if err == nil {
+		err = os.Truncate(filler, max(0, info.Size()-int64(spare)))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestConfigurationThatGrowsWhenItIsKept applies a document that is short, with anchors,
 // and too long for the disk as it would be kept: nothing is changed.
 func TestConfigurationThatGrowsWhenItIsKept(t *testing.T) {
-	dir := smallDisk(t)
+	dir := smallDisk(t, "256k")
 	d := startKept(t, dir)
 	was := configOf(t, d)
 	var doc strings.Builder
@@ -268,7 +322,7 @@ func TestConfigurationThatGrowsWhenItIsKept(t *testing.T) {
 // kept then, too.
 func TestDamageOnAReadOnlyDisk(t *testing.T) {
 	for _, damaged := range []bool{false, true} {
-		dir := smallDisk(t)
+		dir := smallDisk(t, "256k")
 		if damaged {
 			if err := os.WriteFile(filepath.Join(dir, "journal.0"), []byte("0 []\n"), 0o600); err != nil {
 				t.Fatal(err)

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"os/user"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,16 +33,16 @@ func Listen(path, group string) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := enterFolder(filepath.Dir(path))
+	dir, err := enterFolder(path)
 	if err != nil {
 		return nil, fmt.Errorf("listen at %s: %w", path, err)
 	}
 	made := false
 	defer func() {
+		dir.leave()
 		if !made {
 			dir.remove()
 		}
-		dir.unlock()
 	}()
 	if err := removeStale(path); err != nil {
 		return nil, err
@@ -158,12 +157,11 @@ func Adopt(fd int, path string) (*Listener, error) {
 		return nil, errors.New("take over the control socket: what was handed over is no Unix socket")
 	}
 	own.SetUnlinkOnClose(false)
-	dir, err := enterFolder(filepath.Dir(path))
+	dir, err := folderOf(path)
 	if err != nil {
 		own.Close()
 		return nil, err
 	}
-	defer dir.unlock()
 	socket, err := os.Lstat(path)
 	if err != nil {
 		own.Close()
@@ -258,11 +256,8 @@ func (l *Listener) Close() error {
 		if now, err := os.Lstat(l.path); err == nil && os.SameFile(now, l.socket) {
 			os.Remove(l.path)
 		}
-		// Whoever has it locked is about to make a socket there.
-		if l.folder.lock() == nil {
-			l.folder.remove()
-			l.folder.unlock()
-		}
+		// Where another daemon is about to make a socket, its lock's file is there.
+		l.folder.remove()
 	})
 	err := l.UnixListener.Close()
 	l.mu.Lock()

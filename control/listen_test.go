@@ -121,6 +121,32 @@ func TestFolderThatComesAndGoes(t *testing.T) {
 	killed.Close()
 }
 
+// TestStrangerLocksTheSocketsFolder has somebody who may only look into the folder lock
+// it, which stops nobody, and what a crash has left of our lock does not, either.
+func TestStrangerLocksTheSocketsFolder(t *testing.T) {
+	dir := t.TempDir()
+	stranger, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	if err := unix.Flock(int(stranger.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "s")
+	if err := os.WriteFile(path+".lock", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := control.Listen(path, "")
+	if err != nil {
+		t.Fatalf("a stranger has locked the folder: %v", err)
+	}
+	l.Close()
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("what is left is %v, %v; want nothing", left, err)
+	}
+}
+
 func TestListenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	alive := filepath.Join(dir, "alive")

@@ -136,7 +136,11 @@ func (s *Server) deleteSwitch(ctx context.Context, r *http.Request, _ []byte) (a
 		return answer{}, err
 	}
 	name := r.PathValue("switch")
-	return answer{changed: []thing{thingSwitch{name}}}, s.engine.DeleteSwitch(ctx, name)
+	release, err := s.keeper.reserveForGone(name)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{changed: []thing{thingSwitch{name}}, release: release}, s.engine.DeleteSwitch(ctx, name)
 }
 
 func bpdu(drop bool) string {

@@ -119,6 +119,36 @@ func TestConfined(t *testing.T) {
 	}
 }
 
+// TestStrangersLock has a user who may look into the folders lock them before a start and
+// wait for them during a takeover: neither is held up, and changes are kept.
+func TestStrangersLock(t *testing.T) {
+	h := NewHost(t, NoDaemon)
+	if err := os.Mkdir(h.StateDir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{h.StateDir, h.dir, filepath.Dir(h.dir)} {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stranger := []string{"setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "flock"}
+	for _, dir := range []string{h.StateDir, h.dir} {
+		h.Go(append(stranger, dir, "sh", "-c", "echo locked; exec sleep 600")...).Expect(t, "locked")
+	}
+	h.Start()
+	h.VS("port", "add", "a", "--tap")
+	h.TakeOver()
+	h.VS("port", "set", "a", "--description", "kept")
+	if r := h.Try(append(stranger, "--nonblock", filepath.Join(h.StateDir, "lock"), "true")...); r.Code == 0 || !strings.Contains(r.Output(), "Permission denied") {
+		t.Errorf("a stranger locks what says whose the folder is: exit %d, %s", r.Code, r.Output())
+	}
+	h.Kill9()
+	h.Start()
+	if p := h.Port("a"); p.Description != "kept" {
+		t.Errorf("the description is %q", p.Description)
+	}
+}
+
 // TestDaemonOfItsOwnUser runs it as another user than root, with the capabilities that
 // its unit would give it, and with more, of which it gives up the rest.
 func TestDaemonOfItsOwnUser(t *testing.T) {

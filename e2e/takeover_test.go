@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -322,7 +323,7 @@ func TestTakeoverByOneThatHangs(t *testing.T) {
 	if word := said(); word != "keep" {
 		t.Fatalf("it says %.40q", word)
 	}
-	folder, err := os.Open(h.StateDir)
+	folder, err := os.Open(filepath.Join(h.StateDir, "lock"))
 	if err != nil {
 		t.Fatal(err)
 	}

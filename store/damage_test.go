@@ -362,7 +362,7 @@ func TestRightSumWrongSense(t *testing.T) {
 	}
 	for _, text := range []string{`5`, `{}`, `[{}]`, `[{"path":[]}]`, `[{"path":[],"value":3}]`, `[{"path":["b"],"value":2},{"path":[],"value":null}]`} {
 		dir := t.TempDir()
-		good, err := record([]Change{{[]string{"a"}, true}})
+		good, err := record([]Change{{Path: []string{"a"}, Value: true}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -161,3 +161,30 @@ func TestForeignFileOnAReadOnlyDisk(t *testing.T) {
 		}
 	}
 }
+
+// TestFullDiskWithoutFallocate: where the file system reserves nothing, what is reserved
+// has its room all the same, and what has none is refused before it is done.
+func TestFullDiskWithoutFallocate(t *testing.T) {
+	fallocate = func(int, uint32, int64, int64) error { return unix.EOPNOTSUPP }
+	t.Cleanup(func() { fallocate = unix.Fallocate })
+	dir := smallDisk(t, "256k")
+	s, _ := open(t, dir)
+	fill(t, s, 4)
+	if err := s.Reserve(20 << 10); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "filler"), make([]byte, 1<<20), 0o600); err == nil {
+		t.Fatal("the disk is not full")
+	}
+	if err := s.Reserve(200 << 10); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("on a full disk: %v, want no space left", err)
+	}
+	if err := s.Commit(port("q", strings.Repeat("q", 19<<10))); err != nil {
+		t.Errorf("in reserved room: %v", err)
+	}
+	want := shown(t, s)
+	s.Close()
+	if got, told := reopened(t, dir); got != want || len(told) > 0 {
+		t.Errorf("reopened there are %d octets, %q; want %d", len(got), told, len(want))
+	}
+}

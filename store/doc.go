@@ -8,6 +8,7 @@
 //	journal.N     the changes since, a line each
 //	last.json     the document of generation N-1
 //	journal.N-1   the changes that lead from there to config.json, and a line that ends it
+//	lock          nothing: who has locked it has the folder
 //
 // So the document can be had even where config.json is damaged. When a journal has
 // grown long, the document is written anew: into another file, which takes the old

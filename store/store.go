@@ -4,15 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
-	"time"
+	"reflect"
 
 	"golang.org/x/sys/unix"
 )
 
 // Names of files.
 const (
+	lockName      = "lock"
 	currentName   = "config.json"
 	lastName      = "last.json"
 	journalPrefix = "journal."
@@ -24,22 +26,27 @@ const (
 const longest = 64 << 10
 
 // Change replaces what stands at a path of the document, or with a nil Value
-// removes it. Folders on the way are made.
+// removes it. Folders on the way are made. With Like, those beneath the path are removed
+// that have all of its members: so many go in one short line.
 type Change struct {
-	Path  []string `json:"path"`
-	Value any      `json:"value,omitempty"`
+	Path  []string       `json:"path"`
+	Value any            `json:"value,omitempty"`
+	Like  map[string]any `json:"like,omitempty"`
 }
 
 // Store is an open folder. Its methods are called one at a time.
 type Store struct {
 	dir        string
 	folder     *os.File     // to be synchronised
+	locked     *os.File     // says that the folder is this process's
 	tell       func(string) // of damage
 	asides     []aside      // that are to be kept aside before anything is written
 	generation uint64
 	file       uint64 // generation of the document in config.json; 0: there is none
 	last       uint64 // that of last.json, from which on journals are kept; 0: all are
 	document   map[string]any
+	closed     bool // the folder may be another process's by now
+	lost       bool // what is on disk was removed, and is not made again yet
 	journal    *os.File
 	end        int64 // of what is whole in the journal
 	room       int64 // up to where the journal has room on the disk
@@ -50,54 +57,24 @@ type Store struct {
 // tell is told, also later on; what is damaged is kept aside. Where that cannot be, as
 // on a full disk, what can be read stands, and changes are refused until it can.
 func Open(dir string, tell func(string)) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	folder, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	s := &Store{dir: dir, folder: folder, tell: tell, document: make(map[string]any)}
-	if err := s.lock(); err != nil {
-		folder.Close()
+	s := &Store{dir: dir, tell: tell, document: make(map[string]any)}
+	if err := s.enter(); err != nil {
 		return nil, err
 	}
 	if err := s.load(); err != nil {
-		folder.Close()
+		s.leave()
 		return nil, err
 	}
 	return s, nil
 }
 
-// lockTime is how long the folder may still be that of a process that has just been
-// killed, and is being taken apart.
-const lockTime = 2 * time.Second
-
-// lock takes the folder for this process.
-func (s *Store) lock() error {
-	for deadline := time.Now().Add(lockTime); ; time.Sleep(5 * time.Millisecond) {
-		err := unix.Flock(int(s.folder.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		switch {
-		case err == nil:
-			return nil
-		case !errors.Is(err, unix.EWOULDBLOCK):
-			return fmt.Errorf("lock %s: %w", s.dir, err)
-		case time.Now().After(deadline):
-			return fmt.Errorf("%s is another vswitchd's: give each its own --state-dir", s.dir)
-		}
-	}
-}
-
 // Document returns the document. The caller does not change it.
 func (s *Store) Document() map[string]any { return s.document }
 
-// Close ends the use of the folder.
+// Close ends the use of the folder: from then on changes are refused.
 func (s *Store) Close() error {
-	var err error
-	if s.journal != nil {
-		err = s.journal.Close()
-	}
-	return errors.Join(err, s.folder.Close())
+	s.closed = true
+	return s.leave()
 }
 
 func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
@@ -109,12 +86,9 @@ func (s *Store) Reserve(octets int) error {
 		return err
 	}
 	if need := s.end + int64(octets) + recordExtra; need > s.room {
-		room := need + longest
-		err := unix.Fallocate(int(s.journal.Fd()), unix.FALLOC_FL_KEEP_SIZE, s.end, room-s.end)
-		if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+		if err := s.makeRoom(need + longest); err != nil {
 			return fmt.Errorf("no room for changes in %s: %w", s.dir, err)
 		}
-		s.room = room
 	}
 	// A disk that turned read-only lets one know only when it is written to.
 	if _, err := s.journal.WriteAt([]byte{0}, s.end); err != nil {
@@ -123,10 +97,43 @@ func (s *Store) Reserve(octets int) error {
 	return nil
 }
 
+// fallocate is what tests replace.
+var fallocate = unix.Fallocate
+
+// makeRoom has the journal have room on the disk up to an offset. Where the file system
+// does not know how, as ext2, zeros are written: those at a journal's end say nothing.
+func (s *Store) makeRoom(upTo int64) error {
+	err := fallocate(int(s.journal.Fd()), unix.FALLOC_FL_KEEP_SIZE, s.end, upTo-s.end)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		has := max(s.room, s.end) // which changes under way rely on
+		if _, err = s.journal.WriteAt(make([]byte, upTo-has), has); err == nil {
+			err = unix.Fdatasync(int(s.journal.Fd())) // some tell only now that there is none
+		}
+		if err != nil {
+			err = errors.Join(err, s.journal.Truncate(has))
+		}
+	}
+	if err == nil {
+		s.room = upTo
+	}
+	return err
+}
+
 // ready opens the journal at the first change. Until then nothing is written: a
 // disk may be read-only. What is damaged is kept aside by then, and what a crash has
 // left at the journal's end goes.
 func (s *Store) ready() error {
+	if s.closed {
+		return fmt.Errorf("%s is not this vswitchd's at the moment, but may be that of another, which was to take over: ask again, and see with lslocks which has it", s.dir)
+	}
+	if err := s.lockLate(); err != nil {
+		return err
+	}
+	if !s.stands() {
+		if err := s.renew(); err != nil {
+			return fmt.Errorf("%s was removed under this vswitchd, and cannot be made again: %w", s.dir, err)
+		}
+	}
 	if err := s.mend(); err != nil {
 		return err
 	}
@@ -209,11 +216,25 @@ func (s *Store) apply(c Change) {
 		at = next
 	}
 	last := c.Path[len(c.Path)-1]
-	if c.Value == nil {
+	switch {
+	case c.Like != nil:
+		if beneath, ok := at[last].(map[string]any); ok {
+			maps.DeleteFunc(beneath, func(_ string, v any) bool { return like(v, c.Like) })
+		}
+	case c.Value == nil:
 		delete(at, last)
-	} else {
+	default:
 		at[last] = c.Value
 	}
+}
+
+// like reports whether a value has all the members of another.
+func like(v any, of map[string]any) bool {
+	m, ok := v.(map[string]any)
+	for key, want := range of {
+		ok = ok && reflect.DeepEqual(m[key], want)
+	}
+	return ok
 }
 
 // Tidy writes the document anew where the journal has grown long, or where only the

@@ -43,7 +43,7 @@ func reopened(t *testing.T, dir string) (document string, told []string) {
 }
 
 func port(name string, value any) Change {
-	return Change{[]string{"switches", "sw0", "ports", name}, value}
+	return Change{Path: []string{"switches", "sw0", "ports", name}, Value: value}
 }
 
 // copyOf copies the files of a folder.
@@ -64,11 +64,11 @@ func fill(t *testing.T, s *Store, n int) (after []string) {
 		changes := []Change{port(fmt.Sprint("p", i), map[string]any{"netns": fmt.Sprint("n", i), "ip": []string{"10.0.0.1/24"}})}
 		switch i % 4 {
 		case 1:
-			changes = append(changes, Change{[]string{"profiles", "office"}, map[string]any{"access": i}})
+			changes = append(changes, Change{Path: []string{"profiles", "office"}, Value: map[string]any{"access": i}})
 		case 2:
 			changes = append(changes, port(fmt.Sprint("p", i-1), nil))
 		case 3:
-			changes = []Change{{nil, map[string]any{"switches": map[string]any{"sw0": map[string]any{}, "n": map[string]any{"ageing": fmt.Sprint(i, "s")}}}}}
+			changes = []Change{{Value: map[string]any{"switches": map[string]any{"sw0": map[string]any{}, "n": map[string]any{"ageing": fmt.Sprint(i, "s")}}}}}
 		}
 		if err := s.Reserve(500); err != nil {
 			t.Fatal(err)
@@ -333,7 +333,7 @@ func TestTidyKeepsAllAndStaysSmall(t *testing.T) {
 			total += info.Size()
 		}
 	}
-	if len(entries) > 4 || total > 4*longest {
+	if len(entries) > 5 || total > 4*longest {
 		t.Errorf("%d files with %d octets are left", len(entries), total)
 	}
 }
@@ -409,5 +409,99 @@ func TestOneAtATime(t *testing.T) {
 	defer s.Close()
 	if _, err := Open(dir, func(string) {}); err == nil || !strings.Contains(err.Error(), "is another vswitchd's") {
 		t.Errorf("a second one: %v", err)
+	}
+}
+
+// TestStrangerLocksTheFolder has somebody who may only look into it lock it, which stops
+// nobody; what we make there others may not even open.
+func TestStrangerLocksTheFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "made")
+	s, _ := open(t, dir)
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the folder that was made has %v, %v; want 0700", info.Mode(), err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, lockName)); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the lock's file has %v, %v; want 0600", info.Mode(), err)
+	}
+	s.Close()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	if err := unix.Flock(int(stranger.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	s, told := open(t, dir)
+	defer s.Close()
+	if err := s.Commit(port("p", true)); err != nil || len(told) > 0 {
+		t.Errorf("a stranger has locked the folder: %v, told %q", err, told)
+	}
+}
+
+// TestClosedRefuses: who has let go of the folder says so.
+func TestClosedRefuses(t *testing.T) {
+	s, _ := open(t, t.TempDir())
+	fill(t, s, 2)
+	s.Close()
+	for what, err := range map[string]error{"Reserve": s.Reserve(100), "Commit": s.Commit(port("p", true))} {
+		if err == nil || !strings.Contains(err.Error(), "is not this vswitchd's at the moment") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// TestLockedOnceTheDiskCanBeWritten: where the lock's file could not be made when the
+// folder was opened, it is before the first change, and one at a time makes any.
+func TestLockedOnceTheDiskCanBeWritten(t *testing.T) {
+	dir := smallDisk(t, "128k")
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, "size=128k"); err != nil {
+		t.Fatal(err)
+	}
+	first, _ := open(t, dir)
+	defer first.Close()
+	second, _ := open(t, dir)
+	defer second.Close()
+	if err := first.Commit(port("p", true)); !errors.Is(err, syscall.EROFS) {
+		t.Errorf("on a read-only disk: %v", err)
+	}
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT, "size=128k"); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Commit(port("p", true)); err != nil {
+		t.Error(err)
+	}
+	if err := second.Commit(port("q", true)); err == nil || !strings.Contains(err.Error(), "is another vswitchd's") {
+		t.Errorf("a second one: %v", err)
+	}
+}
+
+// TestRemoveTheLike removes what is alike beneath a path, in one line, and nothing else.
+func TestRemoveTheLike(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := open(t, dir)
+	entry := func(key string, value any) Change {
+		return Change{Path: []string{"switches", "sw0", "fdb", key}, Value: value}
+	}
+	err := s.Commit(entry("1 a", map[string]any{"port": "p"}), entry("1 b", map[string]any{"port": "q"}),
+		entry("1 c", map[string]any{"drop": true}), entry("2 a", map[string]any{"port": "p"}), entry("2 b", "p"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sw := range []string{"sw0", "none"} {
+		if err := s.Commit(Change{Path: []string{"switches", sw, "fdb"}, Like: map[string]any{"port": "p"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const want = `{"switches":{"sw0":{"fdb":{"1 b":{"port":"q"},"1 c":{"drop":true},"2 b":"p"}}}}`
+	if got := shown(t, s); got != want {
+		t.Errorf("there is %s, want %s", got, want)
+	}
+	s.Close()
+	if got, told := reopened(t, dir); got != want || len(told) > 0 {
+		t.Errorf("reopened there is %s, %q; want %s", got, told, want)
 	}
 }

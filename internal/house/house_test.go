@@ -30,12 +30,12 @@ var mayImport = map[string][]string{
 	"lab/guest":    {"internal/initramfs", "internal/stack"},
 
 	"config": {"api", "internal/document"},
-	"store":  {},
+	"store":  {"internal/lockfile"},
 
 	"handover": {},
 
 	"control/controltest": {"control", "store", "api", "switch", "port/porttest", "port", "fdb", "vlan", "frame"},
-	"control":             {"config", "store", "api", "switch", "port", "fdb", "vlan", "frame", "impair", "storm", "internal/document", "internal/natural", "internal/terms", "internal/ucred"},
+	"control":             {"config", "store", "api", "switch", "port", "fdb", "vlan", "frame", "impair", "storm", "internal/document", "internal/natural", "internal/terms", "internal/ucred", "internal/lockfile"},
 	"api/client":          {"api", "internal/ucred"},
 	"api":                 {},
 
@@ -54,6 +54,7 @@ var mayImport = map[string][]string{
 	"internal/stack":     {},
 	"internal/initramfs": {},
 	"internal/ucred":     {},
+	"internal/lockfile":  {},
 	"internal/document":  {},
 	"internal/terms":     {"api", "vlan", "frame", "impair"},
 	"internal/schema":    {"lab", "lab/vm", "config", "api"},
