@@ -187,6 +187,23 @@ func TestWhatIsNoDocument(t *testing.T) {
 	}
 }
 
+// TestHowFilesBegin holds what may stand before a document, and that places are right
+// after it.
+func TestHowFilesBegin(t *testing.T) {
+	for _, begin := range []string{"", "\ufeff", "---\n", "%YAML 1.2\n---\n", "\ufeff%YAML 1.2\n---\n"} {
+		if got, err := read(begin + "name: a\n"); err != nil || got.Name != "a" {
+			t.Errorf("after %q: got %q, %v, want a", begin, got.Name, err)
+		}
+		want := fmt.Sprintf("f.yaml:%d:1: unknown key", 1+strings.Count(begin, "\n"))
+		if _, err := read(begin + "nmae: a\n"); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("after %q: got %v, want %s", begin, err, want)
+		}
+	}
+	if _, err := read("%YAML 1.2\n---\nname: a\n---\nname: b\n"); err == nil || !strings.HasPrefix(err.Error(), "f.yaml:5:") {
+		t.Errorf("two documents after a directive: got %v, want line 5", err)
+	}
+}
+
 func TestEmpty(t *testing.T) {
 	for text, want := range map[string]bool{"": true, "# nothing\n": true, "~\n": true, "a: 1\n": false} {
 		if got := Parse("f", []byte(text)).Empty(); got != want {
