@@ -109,17 +109,11 @@ switches:
 // asks for the same again; JSON as well.
 func TestWriteAndRead(t *testing.T) {
 	tree := household().Tree()
-	text, err := tree.YAML()
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := tree.YAML()
 	if diff := cmp.Diff(written, string(text)); diff != "" {
 		t.Errorf("it is written otherwise (-want +got):\n%s", diff)
 	}
-	asJSON, err := tree.JSON()
-	if err != nil {
-		t.Fatal(err)
-	}
+	asJSON := tree.JSON()
 	if !json.Valid(asJSON) {
 		t.Errorf("this is no JSON: %s", asJSON)
 	}
@@ -200,6 +194,23 @@ switches:
 	} {
 		if err := file.Err(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in\n%v", want, err)
+		}
+	}
+}
+
+// TestVLANsAreDecimal holds that no VLAN is read that is another one to other readers
+// of YAML.
+func TestVLANsAreDecimal(t *testing.T) {
+	for _, x := range []struct{ vlans, want string }{
+		{"access: 010", `"010" may mean 10, or 8 in octal: write 10 or 8`},
+		{"trunk: 010", `"010" may mean 10, or 8 in octal: write 10 or 8`},
+		{"trunk: [1, 010-20]", `"010" may mean 10, or 8 in octal: write 10 or 8`},
+		{"trunk: [0x10]", `"0x10" is not written in decimal: write 16`},
+		{"tunnel: 5, cvlans: [0, 08]", `"08" begins with a zero, as octal numbers do: write 8`},
+	} {
+		_, file := Read("f.yaml", []byte("switches: {s: {ports: {p: {tap: true, "+x.vlans+"}}}}\n"))
+		if err := file.Err(); err == nil || !strings.Contains(err.Error(), x.want) {
+			t.Errorf("%s: got %v, want %s", x.vlans, err, x.want)
 		}
 	}
 }

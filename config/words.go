@@ -64,6 +64,13 @@ type VLANs struct{ api.VLANSet }
 func (v *VLANs) Decode(d *document.Document, n *document.Node) {
 	var words Words
 	words.Decode(d, n)
+	for _, w := range words {
+		for _, id := range strings.FieldsFunc(w.Text, func(r rune) bool { return strings.ContainsRune("-, ", r) }) {
+			if d.NotDecimal(w.Place, id) {
+				return
+			}
+		}
+	}
 	if n.Kind == document.Scalar {
 		v.VLANSet = api.ParseVLANSet(strings.ReplaceAll(n.Text, " ", ""))
 		return

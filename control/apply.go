@@ -31,11 +31,9 @@ func (s *Server) getConfig(_ context.Context, r *http.Request, _ []byte) (answer
 	}
 	switch p["format"] {
 	case "", "json":
-		text, err := m.tree().JSON()
-		return answer{body: rawJSON(text)}, err
+		return answer{body: rawJSON(m.tree().JSON())}, nil
 	case "yaml":
-		text, err := m.tree().YAML()
-		return answer{body: api.ConfigText{Text: string(text)}}, err
+		return answer{body: api.ConfigText{Text: string(m.tree().YAML())}}, nil
 	}
 	return answer{}, api.Errorf(api.Invalid, "%q is no format: use json or yaml", p["format"])
 }
@@ -79,9 +77,7 @@ func (s *Server) setConfig(ctx context.Context, r *http.Request, body []byte) (a
 	}
 	want.adopt(have)
 	result := api.ConfigResult{Changes: []string{}, DryRun: spec.DryRun}
-	if result.Diff, err = difference(have, want); err != nil {
-		return answer{}, err
-	}
+	result.Diff = difference(have, want)
 	var lost []string
 	all := s.steps(have, want, func(ctx context.Context, cfg vswitch.PortConfig) error {
 		why, err := s.engine.AwaitPort(ctx, cfg)
@@ -130,18 +126,10 @@ func (m *model) adopt(have *model) {
 }
 
 // difference writes how a configuration becomes another, as diff -u does.
-func difference(have, want *model) (string, error) {
-	before, err := have.tree().YAML()
-	if err != nil {
-		return "", err
-	}
-	after, err := want.tree().YAML()
-	if err != nil {
-		return "", err
-	}
-	text := string(diff.Diff("running", before, "wanted", after))
+func difference(have, want *model) string {
+	text := string(diff.Diff("running", have.tree().YAML(), "wanted", want.tree().YAML()))
 	_, text, _ = strings.Cut(text, "\n") // the command that nobody has typed
-	return text, nil
+	return text
 }
 
 // lost logs that a port that is added has nothing to hang on yet, and returns the

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -467,5 +468,22 @@ func TestConfigSaysWhereItIsWrong(t *testing.T) {
 	_, refusal = apply(t, d, "version: 9\nswitches: {}", false)
 	if !strings.Contains(refusal, "newer") {
 		t.Errorf("of a newer one: %s", refusal)
+	}
+}
+
+// TestAnyDescriptionIsShownAndApplied holds that no words of a description make a
+// configuration that cannot be shown, or applied again.
+func TestAnyDescriptionIsShownAndApplied(t *testing.T) {
+	for _, words := range []string{"? q", "- x", "<<", "on", "010", "52:54:00:12:34:56", "a: b # c"} {
+		text := "version: 1\nswitches:\n  sw0:\n    ports:\n      p:\n        tap: true\n        access: 1\n        description: " + strconv.Quote(words) + "\n"
+		d := start(t, nil)
+		if _, refusal := apply(t, d, text, false); refusal != "" {
+			t.Errorf("%q is refused: %s", words, refusal)
+			continue
+		}
+		shown := configOf(t, d)
+		if again, refusal := apply(t, d, shown, true); refusal != "" || len(again.Changes) > 0 {
+			t.Errorf("%q, shown and applied again: changes %q, refusal %q, want none\n%s", words, again.Changes, refusal, shown)
+		}
 	}
 }

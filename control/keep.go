@@ -326,12 +326,8 @@ func documentOf(stored map[string]any) ([]byte, error) {
 
 // plain returns a tree as the JSON of its document would be read.
 func plain(t document.Tree) (map[string]any, error) {
-	text, err := t.JSON()
-	if err != nil {
-		return nil, err
-	}
 	v := make(map[string]any)
-	return v, json.Unmarshal(text, &v)
+	return v, json.Unmarshal(t.JSON(), &v)
 }
 
 // Restore makes the configuration that the store keeps stand again, as far as that

@@ -87,7 +87,7 @@ func (s *Server) Document() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m.tree().JSON()
+	return m.tree().JSON(), nil
 }
 
 // Succeed makes the configuration stand that another daemon has handed over, in an

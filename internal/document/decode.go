@@ -156,16 +156,45 @@ func (d *Document) intoScalar(n *Node, v reflect.Value) {
 		}
 	case reflect.Int, reflect.Int64:
 		if d.scalar(n, "a whole number") {
-			i, err := strconv.ParseInt(n.Text, 0, 64)
-			if err != nil || v.OverflowInt(i) {
-				d.Wrong(n, "a whole number")
-				return
-			}
-			v.SetInt(i)
+			d.intoInt(n, v)
 		}
 	default:
 		panic(fmt.Sprintf("document: nothing can be read into a %v", v.Type()))
 	}
+}
+
+func (d *Document) intoInt(n *Node, v reflect.Value) {
+	if d.NotDecimal(n.Place, n.Text) {
+		return
+	}
+	i, err := strconv.ParseInt(n.Text, 10, 64)
+	if err != nil || v.OverflowInt(i) {
+		d.Wrong(n, "a whole number")
+		return
+	}
+	v.SetInt(i)
+}
+
+// NotDecimal rejects a whole number that is not plainly decimal, as readers of YAML do
+// not agree about it: 010 is 8 in YAML 1.1, and 10 in YAML 1.2. It reports whether it
+// did.
+func (d *Document) NotDecimal(at Place, text string) bool {
+	decimal, err := strconv.ParseInt(text, 10, 64)
+	prefixed, prefixedErr := strconv.ParseInt(text, 0, 64) // such as 010, 0o10, 0x10, 1_000
+	digits := strings.TrimLeft(text, "+-")
+	switch {
+	case err == nil && (len(digits) == 1 || digits[0] != '0'):
+		return false
+	case err == nil && prefixedErr == nil && decimal != prefixed:
+		d.Reject(at, "%q may mean %d, or %d in octal: write %[2]d or %[3]d", text, decimal, prefixed)
+	case err == nil:
+		d.Reject(at, "%q begins with a zero, as octal numbers do: write %d", text, decimal)
+	case prefixedErr == nil:
+		d.Reject(at, "%q is not written in decimal: write %d", text, prefixed)
+	default:
+		return false
+	}
+	return true
 }
 
 func (d *Document) intoSlice(n *Node, v reflect.Value) {

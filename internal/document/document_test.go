@@ -51,7 +51,7 @@ func TestDecode(t *testing.T) {
 	yes := true
 	got, err := read(`
 name: "a: b"   # a comment
-count: 0x10
+count: 16
 on: true
 words: [10, 1.50, yes, 02:00:00:00:00:01, fd00::1/64, ~x]
 env: {A: 1, B: "2"}
@@ -183,6 +183,47 @@ func TestWhatIsNoDocument(t *testing.T) {
 		}
 		if took := time.Since(begin); took > 20*time.Second {
 			t.Errorf("%s: it took %v to refuse it", x.name, took)
+		}
+	}
+}
+
+// TestHowFilesBegin holds what may stand before a document, and that places are right
+// after it.
+func TestHowFilesBegin(t *testing.T) {
+	for _, begin := range []string{"", "\ufeff", "---\n", "%YAML 1.2\n---\n", "\ufeff%YAML 1.2\n---\n"} {
+		if got, err := read(begin + "name: a\n"); err != nil || got.Name != "a" {
+			t.Errorf("after %q: got %q, %v, want a", begin, got.Name, err)
+		}
+		want := fmt.Sprintf("f.yaml:%d:1: unknown key", 1+strings.Count(begin, "\n"))
+		if _, err := read(begin + "nmae: a\n"); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("after %q: got %v, want %s", begin, err, want)
+		}
+	}
+	if _, err := read("%YAML 1.2\n---\nname: a\n---\nname: b\n"); err == nil || !strings.HasPrefix(err.Error(), "f.yaml:5:") {
+		t.Errorf("two documents after a directive: got %v, want line 5", err)
+	}
+}
+
+// TestNumbersAreDecimal holds that no number is read that means another one to other
+// readers.
+func TestNumbersAreDecimal(t *testing.T) {
+	for text, want := range map[string]string{
+		"010":   `f.yaml:1:8: "010" may mean 10, or 8 in octal: write 10 or 8`,
+		"-010":  `"-010" may mean -10, or -8 in octal: write -10 or -8`,
+		"007":   `"007" begins with a zero, as octal numbers do: write 7`,
+		"08":    `"08" begins with a zero, as octal numbers do: write 8`,
+		"0o10":  `"0o10" is not written in decimal: write 8`,
+		"0x10":  `"0x10" is not written in decimal: write 16`,
+		"1_000": `"1_000" is not written in decimal: write 1000`,
+		"0x":    `"0x" stands here, and not a whole number`,
+	} {
+		if got, err := read("count: " + text); err == nil || !strings.Contains(err.Error(), want+"\n    1 | count: "+text) {
+			t.Errorf("%s: got %d, %v, want %s", text, got.Count, err, want)
+		}
+	}
+	for text, want := range map[string]int{"0": 0, "-1": -1, "10": 10} {
+		if got, err := read("count: " + text); err != nil || got.Count != want {
+			t.Errorf("%s: got %d, %v, want %d", text, got.Count, err, want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package document
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -60,6 +61,7 @@ type Entry struct {
 
 // Parse reads a file. What is wrong with it, [Document.Err] says.
 func Parse(name string, text []byte) *Document {
+	text = bytes.TrimPrefix(text, []byte("\uFEFF")) // editors on Windows write it
 	d := &Document{name: name, lines: strings.Split(string(text), "\n")}
 	switch {
 	case len(text) > maxSize:
@@ -81,7 +83,8 @@ func Parse(name string, text []byte) *Document {
 	}
 	var bodies []ast.Node
 	for _, doc := range file.Docs {
-		if doc.Body != nil {
+		// A directive, such as %YAML 1.2, is a document of its own to the parser.
+		if doc.Body != nil && doc.Body.Type() != ast.DirectiveType {
 			bodies = append(bodies, doc.Body)
 		}
 	}
