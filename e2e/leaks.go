@@ -50,6 +50,9 @@ func (d *Daemon) goroutines() (started []string) {
 		}
 		by, _, _ = strings.Cut(by, " in goroutine")
 		by, _, _ = strings.Cut(by, "\n")
+		if strings.HasPrefix(by, "runtime.") {
+			continue // the runtime's own, such as those that collect garbage: they come when needed
+		}
 		started = append(started, by+"\n")
 	}
 	if len(started) < 3 {
