@@ -65,7 +65,7 @@ func Listen(path, group string) (*Listener, error) {
 		return nil, err
 	}
 	made = true
-	return &Listener{UnixListener: l, path: path, socket: socket, folder: dir}, nil
+	return &Listener{UnixListener: l, path: path, gid: gid, socket: socket, folder: dir}, nil
 }
 
 // CheckPath says what is wrong with the path of a control socket.
@@ -105,21 +105,17 @@ func letIn(path string, gid int) error {
 // [Listen] does. The socket stays the manager's: it outlives the listener. The
 // descriptor is not used any more.
 func Activated(fd int, path, group string) (*Listener, error) {
-	gid, err := groupID(group)
-	if err == nil {
-		err = listensAt(fd, path)
-	}
-	if err != nil {
+	if err := listensAt(fd, path); err != nil {
 		unix.Close(fd)
 		return nil, err
 	}
-	l, err := Adopt(fd, path)
+	l, err := Adopt(fd, path, group)
 	if err != nil {
 		return nil, err
 	}
 	// It is not claimed: who connects is told that it is the manager, which waits for
 	// the next daemon as well.
-	if err := letIn(path, gid); err != nil {
+	if err := letIn(path, l.gid); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
@@ -142,11 +138,15 @@ func listensAt(fd int, path string) error {
 }
 
 // Adopt returns the control socket at path, whose descriptor this process has got from
-// another one. The socket is that one's until Claim. The descriptor is not used any
-// more.
-func Adopt(fd int, path string) (*Listener, error) {
+// another one. The socket is that one's until Claim, and who may use it is as that one
+// had it until LetIn. The descriptor is not used any more.
+func Adopt(fd int, path, group string) (*Listener, error) {
 	file := os.NewFile(uintptr(fd), path)
 	defer file.Close()
+	gid, err := groupID(group)
+	if err != nil {
+		return nil, err
+	}
 	l, err := net.FileListener(file)
 	if err != nil {
 		return nil, fmt.Errorf("take over the control socket: %w", err)
@@ -167,7 +167,7 @@ func Adopt(fd int, path string) (*Listener, error) {
 		own.Close()
 		return nil, fmt.Errorf("take over the control socket: %w", err)
 	}
-	adopted := &Listener{UnixListener: own, path: path, socket: socket, folder: dir}
+	adopted := &Listener{UnixListener: own, path: path, gid: gid, socket: socket, folder: dir}
 	adopted.left.Store(true)
 	return adopted, nil
 }
@@ -177,6 +177,7 @@ func Adopt(fd int, path string) (*Listener, error) {
 type Listener struct {
 	*net.UnixListener
 	path   string
+	gid    int // of the group that was told; -1: none was
 	socket os.FileInfo
 	folder *folder
 	left   atomic.Bool
@@ -242,6 +243,15 @@ func (l *Listener) Claim() error {
 	}
 	l.left.Store(false)
 	return nil
+}
+
+// LetIn has the group use the socket that it was told to; without one, nobody's but
+// the process's own.
+func (l *Listener) LetIn() error {
+	if l.gid < 0 {
+		return letIn(l.path, os.Getegid())
+	}
+	return letIn(l.path, l.gid)
 }
 
 // Leave has Close leave the socket to another process.

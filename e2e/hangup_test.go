@@ -145,5 +145,29 @@ func TestHangup(t *testing.T) {
 	}
 	h.endAnswering()
 	p.Kill()
+	h.p, h.log = nil, ""
+
+	// One that the shell has disowned is left where the terminal is gone, and reloads
+	// by who cannot know of that, such as a package.
+	p, terminal = start(`set -m; "$@" & while :; do sleep 1; done`)
+	was = h.answering()
+	terminal.Close()
+	p.Wait(t, Patience)
+	if err := syscall.Kill(was, syscall.SIGUSR2); err != nil {
+		t.Fatal(err)
+	}
+	h.Eventually(0, func() error {
+		if r := h.TryVS("version"); r.Code != 0 {
+			return fmt.Errorf("nobody answers: %s", r.Output())
+		}
+		if h.answering() == was {
+			return fmt.Errorf("process %d still answers", was)
+		}
+		return nil
+	})
+	if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", h.answering())); string(name) != "vswitchd\n" {
+		t.Errorf("the process is called %q: %v", name, err)
+	}
+	h.endAnswering()
 	h.p = nil
 }

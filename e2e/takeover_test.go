@@ -246,6 +246,83 @@ func TestTakeoverThatFails(t *testing.T) {
 	a.Ping(b.Addr("tcp4"))
 }
 
+// TestTakeoverInAContainer: the first process of a container refuses who would end with
+// it, and goes on. Another one from outside takes over.
+func TestTakeoverInAContainer(t *testing.T) {
+	h := NewHost(t, NoDaemon)
+	h.Wrap = []string{"unshare", "--pid", "--fork", "--kill-child", "--mount-proc"}
+	h.Start()
+	h.VS("port", "add", "p", "--tap")
+	before := h.Port("p").Ifindex
+	was := h.answering()
+	if err := syscall.Kill(was, syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	h.Eventually(0, func() error {
+		if log := h.Log(); !strings.Contains(log, "podman run --init") || !strings.Contains(log, "that was to take over has ended") {
+			return fmt.Errorf("it has not refused:\n%s", log)
+		}
+		return nil
+	})
+	if now := h.answering(); now != was {
+		t.Errorf("process %d answers, and %d did", now, was)
+	}
+	h.VS("port", "set", "p", "--access", "20")
+	h.Wrap = nil
+	h.TakeOver()
+	if p := h.Port("p"); p.Ifindex != before || p.State != "up" {
+		t.Errorf("port p is %s, with ifindex %d; it had %d", p.State, p.Ifindex, before)
+	}
+}
+
+// TestTakeoverWithAnotherGroup has the socket be the group's that the new daemon is
+// told, and nobody's where it is told none. What people have set by hand stays.
+func TestTakeoverWithAnotherGroup(t *testing.T) {
+	h := NewHost(t)
+	group := func() int {
+		t.Helper()
+		st, err := os.Stat(h.Socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if mode := st.Mode().Perm(); mode != 0o660 {
+			t.Errorf("the socket's mode is %o", mode)
+		}
+		return int(st.Sys().(*syscall.Stat_t).Gid)
+	}
+	for _, c := range []struct {
+		flags []string
+		want  int
+	}{
+		{[]string{"--socket-group", "4000"}, 4000},
+		{[]string{"--socket-group", "4000"}, 4000},
+		{[]string{"--admin-group", "4001"}, 4001},
+		{nil, os.Getegid()},
+	} {
+		h.TakeOver(c.flags...)
+		// It answers before it is done with that.
+		h.Eventually(0, func() error {
+			if now := group(); now != c.want {
+				return fmt.Errorf("with %v the socket is group %d's", c.flags, now)
+			}
+			return nil
+		})
+	}
+	if err := os.Chown(h.Socket, -1, 4002); err != nil {
+		t.Fatal(err)
+	}
+	h.TakeOver()
+	if now := group(); now != 4002 {
+		t.Errorf("it was group 4002's by hand, and is %d's", now)
+	}
+	old := h.p
+	p := h.Daemon.launch("--takeover", "--socket-group", "nosuchgroup")
+	if r := p.Wait(t, Patience); r.Code != 1 || !strings.Contains(r.Output(), "no group") {
+		t.Errorf("exit %d: %s", r.Code, r.Output())
+	}
+	h.p = old
+}
+
 // TestTakeoverWhileOthersAsk: who looks or changes something while one daemon after another
 // takes over is answered, by one or the other, as if there were one.
 func TestTakeoverWhileOthersAsk(t *testing.T) {

@@ -101,6 +101,7 @@ func (a *app) portSet() *cobra.Command {
 --access, --trunk and --tunnel replace the whole VLAN policy: what is not named
 beside them is as on a new port. --native, --cvlans, --tpid and --priority-tags
 alone change the policy that stands.
+--storm-limit replaces all limits of the port: name again those that stay.
 
 To take away: --native none, --cvlans all, --isolated=false, --max-macs 0,
 --pass-reserved switch, --storm-limit none, --profile none.`,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,9 @@ type options struct {
 	spin        time.Duration
 	uring       bool
 }
+
+// usersGroup is the group that may use the control socket; "": none.
+func (o *options) usersGroup() string { return cmp.Or(o.socketGroup, o.adminGroup) }
 
 // usageError is a mistake in the words of the command line.
 type usageError struct{ error }

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -109,7 +110,7 @@ func serve(ctx context.Context, reload <-chan struct{}, o options, log *slog.Log
 // listen makes the control socket, or takes that at which the service manager listens,
 // if it gave the daemon one.
 func listen(sockets []int, o options) (l *control.Listener, activated bool, err error) {
-	group := cmp.Or(o.socketGroup, o.adminGroup)
+	group := o.usersGroup()
 	switch len(sockets) {
 	case 0:
 		l, err = control.Listen(o.socket, group)
@@ -140,7 +141,7 @@ func serveAfter(ctx context.Context, reload <-chan struct{}, from *predecessor, 
 		log.Info("the configuration is that of the vswitchd that runs, and not the file's: vsctl config apply puts that in force", "file", o.config)
 	}
 	begin := time.Now()
-	d.listener, err = control.Adopt(from.socket, o.socket)
+	d.listener, err = control.Adopt(from.socket, o.socket, o.usersGroup())
 	if err == nil {
 		err = from.succeed(ctx, engine, d.server)
 	}
@@ -156,6 +157,11 @@ func serveAfter(ctx context.Context, reload <-chan struct{}, from *predecessor, 
 			err = errors.Join(err, d.listener.Close())
 		}
 		return errors.Join(err, engine.Leave(), d.dropStore())
+	}
+	if from.will.Group != o.usersGroup() { // else it may have been changed by hand
+		if err := d.listener.LetIn(); err != nil {
+			log.Error("the control socket lets in who the other vswitchd was told to", "error", err)
+		}
 	}
 	log.Info("took over from another vswitchd", "version", from.will.Version, "ports", len(from.will.Estate.Ports), "took", time.Since(begin).Round(time.Millisecond))
 	return d.serve(ctx, reload)
@@ -260,11 +266,36 @@ func restore(ctx context.Context, server *control.Server, o options) error {
 	if o.config == "" {
 		return server.Restore(ctx, firstSwitch)
 	}
-	text, err := os.ReadFile(o.config)
+	text, err := readConfig(ctx, o.config)
 	if err != nil {
 		return fmt.Errorf("--config: %w", err)
 	}
 	return server.RestoreFile(ctx, o.config, text)
+}
+
+// readConfig reads a file, or a pipe, whose writer may take its time.
+func readConfig(ctx context.Context, path string) ([]byte, error) {
+	const most = 16 << 20 // octets, as of what vsctl config apply sends
+	var text []byte
+	var err error
+	read := make(chan struct{})
+	go func() { // until there is no more, or the process ends
+		defer close(read)
+		var f *os.File
+		if f, err = os.Open(path); err == nil {
+			defer f.Close()
+			text, err = io.ReadAll(io.LimitReader(f, most+1))
+		}
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-read:
+	}
+	if err == nil && len(text) > most {
+		err = fmt.Errorf("%s has over %d MiB: a configuration has less", path, most>>20)
+	}
+	return text, err
 }
 
 // orRights says what would work where something is not permitted.

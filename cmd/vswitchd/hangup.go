@@ -6,19 +6,20 @@ import (
 	"syscall"
 )
 
-// watchHangups catches SIGHUP from now on. It is a word of people and of service
-// managers, that another program is to take over: reload holds one then, for as long
-// as nobody takes it. But where the terminal that the daemon was started from is gone,
-// it comes of that, and end is called: nobody is there any more who would end it.
+// watchHangups catches SIGHUP and SIGUSR2 from now on. They are words of people, of
+// service managers and packages, that another program is to take over: reload holds one
+// then, for as long as nobody takes it. But where the terminal that the daemon was
+// started from is gone, SIGHUP comes of that, and end is called: nobody is there any
+// more who would end it. Who cannot know of terminals says SIGUSR2.
 func watchHangups(end func()) (reload <-chan struct{}) {
 	stays := signal.Ignored(syscall.SIGHUP) // nohup(1): also without the terminal
 	had := hasTerminal()
 	came := make(chan os.Signal, 1)
-	signal.Notify(came, syscall.SIGHUP)
+	signal.Notify(came, syscall.SIGHUP, syscall.SIGUSR2)
 	wanted := make(chan struct{}, 1)
 	go func() { // until the process ends
-		for range came {
-			if had && !hasTerminal() {
+		for sig := range came {
+			if sig == syscall.SIGHUP && had && !hasTerminal() {
 				had = false // the next one comes of something else
 				if !stays {
 					end()

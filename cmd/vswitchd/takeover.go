@@ -45,7 +45,8 @@ type testament struct {
 	Version   string // of the program that hands over
 	Document  json.RawMessage
 	Estate    vswitch.Estate
-	Activated bool // the socket is the service manager's
+	Activated bool   // the socket is the service manager's
+	Group     string // that was told to use it
 }
 
 // The words between the two.
@@ -86,7 +87,7 @@ func (d *running) handOver(by *net.UnixConn, document []byte) (err error) {
 		}
 		d.engine.Abort()
 	}()
-	text, err := json.Marshal(testament{version, document, est, d.activated})
+	text, err := json.Marshal(testament{version, document, est, d.activated, d.options.usersGroup()})
 	if err != nil {
 		return err
 	}
@@ -397,8 +398,11 @@ func startSuccessor(log *slog.Logger) {
 		log.Error("no other vswitchd can be started to take over", "error", err)
 		return
 	}
-	args := append([]string{}, os.Args[1:]...)
-	cmd := exec.Command(path, append(args, "--takeover")...)
+	args := slices.Clone(os.Args[1:])
+	if !slices.Contains(args, "--takeover") { // it has taken over itself
+		args = append(args, "--takeover")
+	}
+	cmd := exec.Command(path, args...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	// The watchdog will be fed by another process.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "WATCHDOG_PID=") })
