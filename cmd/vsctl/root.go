@@ -192,7 +192,7 @@ func explainFlag(c *cobra.Command, err error) error {
 }
 
 // suggestFlag adds to the news that there is no such flag which one may have
-// been meant.
+// been meant, or where they are told.
 func suggestFlag(c *cobra.Command, err *pflag.NotExistError) error {
 	word := err.GetSpecifiedName()
 	var near []string
@@ -202,7 +202,7 @@ func suggestFlag(c *cobra.Command, err *pflag.NotExistError) error {
 		}
 	})
 	if len(near) == 0 || len(near) > 3 {
-		return err
+		return usage("%v: see %s --help", err, c.CommandPath())
 	}
 	return usage("%v; did you mean %s?", err, strings.Join(near, " or "))
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
+	"github.com/spf13/pflag"
 
 	vswitch "github.com/vswitch/vswitch/switch"
 )
@@ -44,6 +45,22 @@ func (o *options) usersGroup() string { return cmp.Or(o.socketGroup, o.adminGrou
 
 // usageError is a mistake in the words of the command line.
 type usageError struct{ error }
+
+// explainFlag says what a flag wants, without the names of Go's functions.
+func explainFlag(_ *cobra.Command, err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return usageError{fmt.Errorf("%w: see vswitchd --help", err)}
+	}
+	switch f := invalid.GetFlag(); f.Value.Type() {
+	case "int":
+		return usageError{fmt.Errorf("--%s %q is not a number", f.Name, invalid.GetValue())}
+	case "bool":
+		return usageError{fmt.Errorf("--%s=%s is neither true nor false: it needs no value", f.Name, invalid.GetValue())}
+	default: // a duration
+		return usageError{fmt.Errorf("--%s %q is no time: write such as 50us", f.Name, invalid.GetValue())}
+	}
+}
 
 func newCommand(serve func(context.Context, options, *slog.Logger) error) *cobra.Command {
 	var o options
@@ -85,7 +102,7 @@ daemon has left, also one that was killed, is taken over as it is.`,
 			return serve(cmd.Context(), o, log)
 		},
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cmd.SetFlagErrorFunc(explainFlag)
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return usageError{fmt.Errorf("%q: vswitchd takes flags only; vsctl controls it", args[0])}
