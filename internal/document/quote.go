@@ -25,8 +25,10 @@ func yamlWord(s string) string {
 // more than 1024 characters (YAML 1.2.2, section 7.4.2).
 const longestPlain = 512
 
+// plainWord reports whether a word needs no quotes. The parser we read with takes << for
+// the merge key also at the end of a word.
 func plainWord(s string) bool {
-	if s == "" || len(s) > longestPlain || reserved[strings.ToLower(s)] || likeNumber.MatchString(s) || token.IsNeedQuoted(s) {
+	if s == "" || len(s) > longestPlain || reserved[strings.ToLower(s)] || likeNumber.MatchString(s) || strings.Contains(s, "<<") || token.IsNeedQuoted(s) {
 		return false
 	}
 	var before rune
