@@ -179,6 +179,10 @@ func TestReload(t *testing.T) {
 		h.VS("show")
 		s.Check()
 	}
+	words, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", now))
+	if n := strings.Count(string(words), "--takeover"); err != nil || n != 1 {
+		t.Errorf("the last one has the word --takeover %d times: %q, %v", n, words, err)
+	}
 	s.halt()
 	if err := syscall.Kill(now, syscall.SIGTERM); err != nil {
 		t.Fatal(err)

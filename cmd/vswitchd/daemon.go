@@ -158,7 +158,9 @@ func serveAfter(ctx context.Context, reload <-chan struct{}, from *predecessor, 
 		}
 		return errors.Join(err, engine.Leave(), d.dropStore())
 	}
-	if from.will.Group != o.usersGroup() { // else it may have been changed by hand
+	// Where it is told as before, it may have been changed by hand; where nothing is told
+	// about a socket of the service manager, that has said who may use it.
+	if group := o.usersGroup(); group != from.will.Group && (group != "" || !d.activated) {
 		if err := d.listener.LetIn(); err != nil {
 			log.Error("the control socket lets in who the other vswitchd was told to", "error", err)
 		}
