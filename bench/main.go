@@ -16,6 +16,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"regexp"
@@ -98,6 +99,11 @@ func (p *plan) check(args []string) error {
 	for _, path := range []string{p.own.daemon, p.own.client} {
 		if _, err := os.Stat(path); err != nil {
 			return fmt.Errorf("%w: make builds it", err)
+		}
+	}
+	for _, name := range []string{"ip", "iperf3", "sockperf", "trafgen"} {
+		if _, err := exec.LookPath(name); err != nil {
+			return fmt.Errorf("%w: scripts/install-deps bench installs what is needed", err)
 		}
 	}
 	for _, path := range []string{p.table, p.json, p.chart} {
