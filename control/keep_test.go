@@ -172,7 +172,7 @@ func TestLostPortsSayOnWhat(t *testing.T) {
 	}
 }
 
-// smallDisk returns a folder with a file system of its own, of 256 KiB.
+// smallDisk returns a folder with a file system of its own, of that size.
 func smallDisk(t *testing.T, size string) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
