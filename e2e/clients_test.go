@@ -37,9 +37,7 @@ func TestBadClientsDisturbNobody(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			if gap := stream.Check(); gap > time.Second {
-				t.Errorf("frames stood still for %v", gap)
-			}
+			h.AtMost(time.Second, stream.Check(), "frames stood still for")
 			h.answersInTime()
 
 			for _, p := range pests {

@@ -139,18 +139,24 @@ func poll(d time.Duration, cond func() error) error {
 	}
 }
 
-// Within fails the test when something that began then took longer than limit.
-// On a machine that is overloaded by others it only says so: there the figure
-// tells nothing about the switch.
+// Within fails the test when something that began then took longer than limit, as
+// [Host.AtMost] has it.
 func (h *Host) Within(limit time.Duration, begin time.Time, what string) {
 	h.t.Helper()
-	took := time.Since(begin)
-	switch load := loadPerCPU(); {
-	case took <= limit:
-	case load > 4:
-		h.t.Logf("%s took %v, want at most %v; but %.0f programs want each processor", what, took.Round(time.Millisecond), limit, load)
+	h.AtMost(limit, time.Since(begin), what+" took")
+}
+
+// AtMost fails the test when a time is longer than limit. Where others want the
+// processors, too, it may be as many times longer as there are of them for each, and
+// beyond four it is only said: there the figure tells nothing about the switch.
+func (h *Host) AtMost(limit, d time.Duration, what string) {
+	h.t.Helper()
+	switch load := max(1, loadPerCPU()); {
+	case d <= limit:
+	case load > 4 || float64(d) <= load*float64(limit):
+		h.t.Logf("%s %v, want at most %v; but %.1f programs want each processor", what, d.Round(time.Millisecond), limit, load)
 	default:
-		h.t.Errorf("%s took %v, want at most %v", what, took.Round(time.Millisecond), limit)
+		h.t.Errorf("%s %v, want at most %v", what, d.Round(time.Millisecond), limit)
 	}
 }
 

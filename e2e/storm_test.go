@@ -89,9 +89,7 @@ func (s *storm) goOn() {
 	}
 	h.VS("port", "add", "new", "--tap", "--access", "5")
 	h.VS("port", "del", "new")
-	if gap := s.stream.Check(); gap > time.Second {
-		h.t.Errorf("frames beside the loop stood still for %v", gap)
-	}
+	h.AtMost(time.Second, s.stream.Check(), "frames beside the loop stood still for")
 	h.answersInTime()
 }
 
@@ -300,9 +298,7 @@ func TestTinySegmentsDisturbNobody(t *testing.T) {
 		h.answersInTime()
 		h.VS("port", "add", "new", "--tap", "--access", "5")
 		h.VS("port", "del", "new")
-		if gap := s.stream.Check(); gap > time.Second {
-			t.Errorf("frames beside it stood still for %v", gap)
-		}
+		h.AtMost(time.Second, s.stream.Check(), "frames beside it stood still for")
 	}
 	s.stream.Stop()
 	begin := time.Now()

@@ -18,6 +18,7 @@ type Stream struct {
 	from, to *Station
 	frame    Eth
 	pause    time.Duration // from frame to frame
+	window   int           // the most frames that are on their way; 0: any number
 	stop     chan struct{}
 	ended    sync.WaitGroup
 
@@ -30,8 +31,16 @@ type Stream struct {
 	more     chan struct{} // closed and renewed at each arrival
 }
 
-// streamPause is how long a stream waits from frame to frame.
-const streamPause = time.Millisecond
+const (
+	// streamPause is how long a stream waits from frame to frame.
+	streamPause = time.Millisecond
+	// streamWindow is less than a TAP's queue holds (1000 frames, tx_queue_len): what a
+	// switch that stands still leaves there is late, and not lost.
+	streamWindow = 500
+	// streamBehind bounds what a sender that was held up catches up with, for the same
+	// reason.
+	streamBehind = 10 * time.Millisecond
+)
 
 // Stream starts one, of unicast that the switch knows where to send. Nothing
 // else may be expected at the receiving station until [Stream.Stop], which the
@@ -50,19 +59,22 @@ func (h *Host) Stream(from, to *Station) *Stream {
 	return h.stream(from, to)
 }
 
-// Faster is Stream with so many frames a second.
+// Faster is Stream with so many frames a second, which wait for nobody: what a switch
+// leaves standing for longer than queues hold is lost.
 func (h *Host) Faster(from, to *Station, rate int) *Stream {
 	h.t.Helper()
 	to.Learn(to.Address)
-	return h.streamEvery(time.Second/time.Duration(rate), from, to)
+	return h.streamEvery(time.Second/time.Duration(rate), 0, from, to)
 }
 
 // stream is [Host.Stream] where the receiver is known.
-func (h *Host) stream(from, to *Station) *Stream { return h.streamEvery(streamPause, from, to) }
+func (h *Host) stream(from, to *Station) *Stream {
+	return h.streamEvery(streamPause, streamWindow, from, to)
+}
 
-func (h *Host) streamEvery(pause time.Duration, from, to *Station) *Stream {
+func (h *Host) streamEvery(pause time.Duration, window int, from, to *Station) *Stream {
 	s := &Stream{
-		h: h, from: from, to: to, pause: pause, stop: make(chan struct{}), more: make(chan struct{}),
+		h: h, from: from, to: to, pause: pause, window: window, stop: make(chan struct{}), more: make(chan struct{}),
 		frame: Eth{Src: from.Address, Dst: to.Address, Payload: "stream#" + nextMark() + "#"},
 	}
 	s.ended.Go(s.send)
@@ -71,8 +83,8 @@ func (h *Host) streamEvery(pause time.Duration, from, to *Station) *Stream {
 	return s
 }
 
-// send sends until stop. A sender that was held up catches up. It stays on one
-// processor: what two of them send one after the other may arrive the other way round.
+// send sends until stop. A sender that was held up catches up, with little. It stays on
+// one processor: what two of them send one after the other may arrive the other way round.
 func (s *Stream) send() {
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 	var cpus unix.CPUSet
@@ -95,7 +107,10 @@ func (s *Stream) send() {
 			return
 		case <-tick.C:
 		}
-		for ; time.Duration(n)*s.pause < time.Since(begin); n++ {
+		if behind := time.Since(begin) - time.Duration(n)*s.pause; behind > streamBehind {
+			begin = begin.Add(behind - streamBehind)
+		}
+		for ; time.Duration(n)*s.pause < time.Since(begin) && !s.full(); n++ {
 			select {
 			case <-s.stop:
 				return // one that is too slow would never be done
@@ -110,6 +125,13 @@ func (s *Stream) send() {
 			s.mu.Unlock()
 		}
 	}
+}
+
+// full reports whether as many frames are on their way as may be.
+func (s *Stream) full() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.window > 0 && s.sent-s.got >= s.window
 }
 
 // receive counts until stop.
