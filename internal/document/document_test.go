@@ -158,7 +158,13 @@ func TestWhatIsNoDocument(t *testing.T) {
 		{"no anchor", "name: *a\n", "no anchor &a"},
 		{"itself", "inner: &a\n  b: *a\n", "part of itself"},
 		{"deep brackets", "words: " + strings.Repeat("[", 100_000), "nested deeper"},
+		{"deep brackets in lines", "words: " + strings.Repeat("[\n", 100_000), "nested deeper"},
 		{"deep lists", strings.Repeat("- ", 100_000) + "x", "nested deeper"},
+		{"deep keys", strings.Repeat("? ", 100_000) + "x", "nested deeper"},
+		{"deep keys in brackets", "words: [" + strings.Repeat("? \n", 100_000), "nested deeper"},
+		{"deep values", strings.Repeat("a: ", 100_000) + "x", "nested deeper"},
+		{"deep tags", strings.Repeat("!t\n", 100_000) + "x", "nested deeper"},
+		{"deep anchors", strings.Repeat("&a\n", 100_000) + "x", "nested deeper"},
 		{"deep blocks", func() string {
 			var b strings.Builder
 			for i := range 100 {
@@ -174,6 +180,8 @@ func TestWhatIsNoDocument(t *testing.T) {
 			}
 			return b.String()
 		}(), "more than 262144 parts"},
+		{"many words", "words: [" + strings.Repeat("a,\n", 600_000) + "]", "words and marks"},
+		{"a long line", "words: [" + strings.Repeat("a,", 600_000) + "]", "write it on several"},
 		{"large", strings.Repeat("# comment\n", 500_000), "are the most"},
 	} {
 		begin := time.Now()
@@ -183,6 +191,25 @@ func TestWhatIsNoDocument(t *testing.T) {
 		}
 		if took := time.Since(begin); took > 20*time.Second {
 			t.Errorf("%s: it took %v to refuse it", x.name, took)
+		}
+	}
+}
+
+// TestWhatIsNotDeep holds that what stands in quotes, ends, or stands beside each other
+// on one line, does not count as nested.
+func TestWhatIsNotDeep(t *testing.T) {
+	for name, text := range map[string]string{
+		"brackets in quotes":   "words:" + strings.Repeat("\n- \"{[\"\n- 'a ['", 1000),
+		"brackets in words":    "words:" + strings.Repeat("\n- a[{", 1000),
+		"JSON on one line":     `{"words": [` + strings.Repeat(`{"a": [{"b": "c"}, 1], "d": {"e": true}}, `, 10_000) + `{}]}`,
+		"a list":               "words:" + strings.Repeat("\n- a: b\n  c:\n  - d\n  - e:\n      f", 10_000),
+		"tags and anchors":     "words: !t &a" + strings.Repeat("\n- !t &a b", 10_000),
+		"keys with a mark":     strings.Repeat("? a\n: b\n", 10),
+		"a comment in between": "words: # [" + strings.Repeat("\n# [[ {{ - - ? :\n- a", 1000),
+	} {
+		_, err := read(text)
+		if err != nil && (strings.Contains(err.Error(), "nested") || strings.Contains(err.Error(), "marks")) {
+			t.Errorf("%s: %.300v", name, err)
 		}
 	}
 }

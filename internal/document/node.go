@@ -16,8 +16,10 @@ import (
 // What a file may have. People write less; who writes more means harm.
 const (
 	maxSize  = 4 << 20 // octets
+	maxLine  = 1 << 20 // octets; the scanner reads a line as a whole
 	maxDepth = 64      // of nesting
 	maxNodes = 1 << 18 // aliases counted as often as they are used
+	maxWords = 1 << 20 // and marks: a node has no more than four
 )
 
 // Document is a file that was read.
@@ -72,11 +74,18 @@ func Parse(name string, text []byte) *Document {
 		d.Reject(Place{}, "the file is not UTF-8 text: is it a YAML file?")
 		return d
 	}
-	if deep := tooDeep(d.lines); deep != (Place{}) {
-		d.Reject(deep, "nested deeper than %d", maxDepth)
+	for i, line := range d.lines {
+		if len(line) > maxLine {
+			d.Reject(Place{i + 1, 1, 1}, "the line has %d octets, and %d are the most: write it on several", len(line), maxLine)
+			return d
+		}
+	}
+	tokens, problem := tokenize(string(text))
+	if problem != nil {
+		d.problems = append(d.problems, *problem)
 		return d
 	}
-	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
+	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		d.rejectSyntax(err)
 		return d
@@ -98,29 +107,6 @@ func Parse(name string, text []byte) *Document {
 	r := &reader{d: d, anchors: make(map[string]ast.Node)}
 	d.root = r.read(bodies[0], 0)
 	return d
-}
-
-// tooDeep finds brackets, or lists in lists on one line, that are nested much
-// deeper than maxDepth, before a parser recurses into them. Those in quotes count
-// as well, which is no harm.
-func tooDeep(lines []string) Place {
-	depth := 0
-	for i, line := range lines {
-		if strings.Count(line, "- ")+strings.Count(line, "? ")+strings.Count(line, ": ") > 64*maxDepth {
-			return Place{i + 1, 1, 1}
-		}
-		for j, r := range line {
-			switch r {
-			case '[', '{':
-				if depth++; depth > 4*maxDepth {
-					return Place{i + 1, utf8.RuneCountInString(line[:j]) + 1, 1}
-				}
-			case ']', '}':
-				depth = max(depth-1, 0)
-			}
-		}
-	}
-	return Place{}
 }
 
 func (d *Document) rejectSyntax(err error) {

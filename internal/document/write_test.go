@@ -66,6 +66,7 @@ var hardWords = []string{
 	"true", "True", "false", "yes", "YES", "no", "on", "On", "off", "y", "N", ".inf", "-.inf", ".NaN", ".", ".5",
 	"0", "1", "-1", "+1", "010", "08", "0o10", "0x10", "0b1", "0X1F", "1_000", "1,000", "1e3", "1E3", "1e+3", "1.", "1.5", "1.5e3", "0.", "190:20:30", "1:30", "52:54:00:12:34:56", "190:20:30.15",
 	"2024-01-02", "2024-1-2", "2024-01-02T03:04:05Z", "2024-01-02 03:04:05", "😀", strings.Repeat("a", 2000), strings.Repeat("a b", 400),
+	strings.Repeat("{", 100), strings.Repeat("[a: ", 100), strings.Repeat("- ", 1000),
 }
 
 // TestAnyStringIsReadBack holds that a string is read back as that very string, from
