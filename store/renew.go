@@ -1,6 +1,8 @@
 package store
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 
 	"github.com/vswitch/vswitch/internal/lockfile"
@@ -8,10 +10,15 @@ import (
 
 // stands reports whether what is written will be found by the next who opens the folder:
 // that neither the folder, nor the lock's file or the journal in it, was removed or
-// replaced under us.
+// replaced under us, nor the document removed, from which the journal leads on.
 func (s *Store) stands() bool {
 	if s.lost || !lockfile.Stands(s.locked, s.path(lockName)) {
 		return false
+	}
+	if s.file > 0 {
+		if _, err := os.Lstat(s.path(currentName)); errors.Is(err, fs.ErrNotExist) {
+			return false
+		}
 	}
 	if s.journal != nil {
 		return lockfile.Stands(s.journal, s.journalPath(s.generation))

@@ -12,7 +12,7 @@ import (
 	"github.com/vswitch/vswitch/internal/lockfile"
 )
 
-// TestFolderRemoved removes the folder, what is in it, or the journal, while the store is
+// TestFolderRemoved removes the folder, what is in it, the journal, or the document, while the store is
 // open, or replaces it: the next change brings all of the document.
 func TestFolderRemoved(t *testing.T) {
 	within := func(dir, pattern string) error {
@@ -26,6 +26,7 @@ func TestFolderRemoved(t *testing.T) {
 		"the folder":     os.RemoveAll,
 		"all in it":      func(dir string) error { return within(dir, "*") },
 		"the journals":   func(dir string) error { return within(dir, "journal.*") },
+		"the document":   func(dir string) error { return os.Remove(filepath.Join(dir, currentName)) },
 		"moved away":     func(dir string) error { return os.Rename(dir, dir+".moved") },
 		"an older one":   func(dir string) error { return errors.Join(os.RemoveAll(dir), os.CopyFS(dir, os.DirFS(dir+".older"))) },
 		"none, all well": func(string) error { return nil },
