@@ -67,7 +67,7 @@ soak: ## an hour of traffic and changes, each frame judged: make soak SOAK=10m (
 SOAK ?= 1h
 
 TIMES ?= 20
-FAULTS = 'TestFault|TestTakeover|TestRestart|TestReload|TestHangup|TestDaemonTakesOver|TestAHundredPorts|ComeAndGo|TestDevicesTaken|TestRenamed|TestAReceiver|TestTxFull|TestRxFull|TestConfigurationI|TestConfigurationThat|TestBadClients|TestLabIsMended|TestLabAfter|TestLabWhose|TestSocketAct|TestLoopProtect|TestStorm|TestContainer|TestFDBUnderAttack'
+FAULTS = 'TestFault|TestTakeover|TestRestart|TestReload|TestHangup|TestDaemonTakesOver|TestAHundredPorts|ComeAndGo|TestDevicesTaken|TestRenamed|TestNameOf|TestAReceiver|TestTxFull|TestRxFull|TestConfigurationI|TestConfigurationThat|TestBadClients|TestLabIsMended|TestLabAfter|TestLabWhose|TestSocketAct|TestLoopProtect|TestStorm|TestContainer|TestFDBUnderAttack'
 
 # How often, and for how long each time: make bench ROUNDS=1 LENGTH=1s
 ROUNDS ?= 5

@@ -89,16 +89,43 @@ func (s *Server) standing() (*model, error) {
 			sw.ports[p.Name] = asked(p)
 		}
 	}
+	tellApart(m, ports)
 	return m, nil
 }
 
-// asked returns what a port was asked to be, with the name that its far end got.
+// asked returns what a port was asked to be, with the name that its far end got, and
+// gets again. What people call it meanwhile is no part of the configuration.
 func asked(p vswitch.PortInfo) vswitch.PortConfig {
 	cfg := p.PortConfig
 	if cfg.Attach.Kind == port.Veth || cfg.Attach.Kind == port.Tap {
-		cfg.Attach.IfName = cmp.Or(p.Info.IfName, p.Info.Device, cfg.Attach.IfName)
+		cfg.Attach.IfName = cmp.Or(cfg.Attach.IfName, p.FarName, called(p))
 	}
 	return cfg
+}
+
+// called returns the name that a port's far end has.
+func called(p vswitch.PortInfo) string { return cmp.Or(p.Info.IfName, p.Info.Device) }
+
+// tellApart has far ends be called as they are, of which one was asked to have the name
+// that another got after it was renamed: a configuration has each name once in a place.
+func tellApart(m *model, ports []vswitch.PortInfo) {
+	type name struct{ place, name string }
+	asked := func(p vswitch.PortInfo) (vswitch.PortConfig, name) {
+		cfg, _ := m.port(port.PeerName{Switch: p.Switch, Port: p.Name})
+		return cfg, name{cfg.Attach.Where(), cfg.Attach.IfName}
+	}
+	times := make(map[name]int)
+	for _, p := range ports {
+		_, n := asked(p)
+		times[n]++
+	}
+	for _, p := range ports {
+		cfg, n := asked(p)
+		if is := called(p); n.name != "" && times[n] > 1 && is != "" && is != n.name {
+			cfg.Attach.IfName = is
+			m.switches[p.Switch].ports[p.Name] = cfg
+		}
+	}
 }
 
 // wanted returns the configuration that a document asks for. What is wrong with it

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -424,7 +425,7 @@ func TestMonitorsComeAndGo(t *testing.T) {
 	t.Logf("%d frames of the stream", others.stream.Stop())
 }
 
-// What is only called otherwise is still the port's.
+// What is only called otherwise is still the port's, and its configuration as it was.
 func TestRenamedDevicesOfOurs(t *testing.T) {
 	h := NewHost(t)
 	peer(h, "other", 1)
@@ -443,6 +444,7 @@ func TestRenamedDevicesOfOurs(t *testing.T) {
 			n := 10 + i
 			port := fmt.Sprintf("p%d", n)
 			h.VS(append(append([]string{"port", "add", port}, strings.Fields(c.add)...), addresses(n)...)...)
+			config := h.VS("config", "show")
 			c.rename(h.Port(port))
 			h.Eventually(0, func() error {
 				shown := h.VS("port", "show", port)
@@ -454,6 +456,9 @@ func TestRenamedDevicesOfOurs(t *testing.T) {
 				return nil
 			})
 			h.namespaceNamed("other").Ping(fmt.Sprintf("10.0.0.%d", n))
+			if now := h.VS("config", "show"); now != config {
+				t.Errorf("the configuration is another:\n%s", differing(config, now))
+			}
 			h.VS("port", "del", port)
 			if got := web.Links(); len(got) > 1 {
 				t.Errorf("after port del the namespace still has %v", got)
@@ -462,6 +467,35 @@ func TestRenamedDevicesOfOurs(t *testing.T) {
 				t.Errorf("after port del the host still has %v", got)
 			}
 		})
+	}
+}
+
+// Who gets the name that another's interface had keeps it in the configuration.
+func TestNameOfARenamedDevice(t *testing.T) {
+	h := NewHost(t)
+	web := h.Namespace("web")
+	h.VS("port", "add", "first", "--netns", "web")
+	web.Run("ip", "link", "set", "eth0", "name", "lan")
+	h.AwaitState("first", "up")
+	h.VS("port", "add", "second", "--netns", "web")
+	for range 2 {
+		config := h.VS("config", "show")
+		if !strings.Contains(config, "ifname: lan") || !strings.Contains(config, "ifname: eth0") {
+			t.Errorf("of lan and eth0 the configuration says\n%s", config)
+		}
+		file := h.Path("config.yaml")
+		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out := h.VS("config", "diff", file); out != "" {
+			t.Errorf("it differs from itself:\n%s", out)
+		}
+		h.Kill9()
+		h.Start()
+	}
+	h.VS("port", "del", "second")
+	if config := h.VS("config", "show"); !strings.Contains(config, "ifname: eth0") {
+		t.Errorf("when it is free again, the configuration says\n%s", config)
 	}
 }
 

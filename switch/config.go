@@ -101,7 +101,8 @@ type PortInfo struct {
 	State    State
 	Reason   string // of Lost
 	Info     port.Info
-	Stations int // dynamic entries of the forwarding database behind it
+	FarName  string // that the far end got when it was first made, and gets again
+	Stations int    // dynamic entries of the forwarding database behind it
 	Counters Counters
 }
 

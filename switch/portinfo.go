@@ -63,7 +63,7 @@ func (e *Engine) Ports(sw string) ([]PortInfo, error) {
 func (e *Engine) portInfo(p *Port) PortInfo {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	info := PortInfo{PortConfig: p.cfg, State: p.state, Reason: p.reason, Info: p.info, Stations: p.sw.table.PortCount(p.id)}
+	info := PortInfo{PortConfig: p.cfg, State: p.state, Reason: p.reason, Info: p.info, FarName: p.ifName, Stations: p.sw.table.PortCount(p.id)}
 	for _, l := range p.core.lanes {
 		l.addTo(&info.Counters)
 	}
