@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -41,7 +42,12 @@ func TestLoopProtect(t *testing.T) {
 				}
 				return isCut()
 			})
+			before := h.VS("show")
 			h.TakeOver()
+			said := regexp.MustCompile(`LOOP.*`)
+			if now := h.VS("show"); said.FindString(now) != said.FindString(before) {
+				t.Errorf("of the loop is said %q, and was %q", said.FindString(now), said.FindString(before))
+			}
 			h.Eventually(0, isCut)
 			h.Process().Signal(syscall.SIGKILL)
 			h.Process().Wait(t, Patience)

@@ -44,8 +44,13 @@ type Event struct {
 	From string
 }
 
-// eventBacklog is how many events wait for a reader before it misses some.
-const eventBacklog = 1024
+// eventBacklog is how many events wait for a reader before it misses some, and
+// movesBacklog when it misses moves, of which a loop makes thousands: what happens
+// because of them is still told.
+const (
+	eventBacklog = 1024
+	movesBacklog = eventBacklog / 2
+)
 
 // bus hands events to those who listen. A reader that is slow misses events;
 // it never holds anybody up.
@@ -69,6 +74,9 @@ func (b *bus) send(ev Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for ch := range b.readers {
+		if ev.Kind == StationMoved && len(ch) >= movesBacklog {
+			continue
+		}
 		select {
 		case ch <- ev:
 		default:

@@ -229,6 +229,24 @@ func TestBarIsLifted(t *testing.T) {
 	}
 }
 
+// TestPortThatIsDownHearsNoProbe, though its device goes on: there is no loop by it.
+func TestPortThatIsDownHearsNoProbe(t *testing.T) {
+	b := newGuardBench(t)
+	b.add(PortConfig{Name: "p1", Options: protected})
+	b.add(PortConfig{Name: "p2", Down: true})
+	for range 10 {
+		b.pass(probeEvery / 2)
+		b.send("p2", b.took("p1")...)
+	}
+	b.states("always", map[string]State{"p1": Up})
+	if loops := b.Loops("sw0"); len(loops) > 0 {
+		t.Errorf("loops: %v", loops)
+	}
+	if drops := b.counters("p2").Drops; drops[frame.LoopProbe] > 0 || drops[frame.PortDown] == 0 {
+		t.Errorf("dropped: %v", drops)
+	}
+}
+
 // TestSuspicionIsProbed: between ports of which a station moves back and forth probes
 // tell a loop from two stations with one address.
 func TestSuspicionIsProbed(t *testing.T) {

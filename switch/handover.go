@@ -28,6 +28,7 @@ type Estate struct {
 	Uptime   time.Duration // of its clock
 	Ports    []EstatePort  // that hang on something
 	Bars     []EstateBar
+	Loops    map[string][]Loop // by switches
 	Stations map[string]Stations
 }
 
@@ -81,7 +82,7 @@ func (e *Engine) BeginHandover(ctx context.Context) (Estate, error) {
 		return Estate{}, err
 	}
 	h := new(handover)
-	est := Estate{Uptime: time.Duration(e.clock()) * time.Millisecond, Stations: make(map[string]Stations)}
+	est := Estate{Uptime: time.Duration(e.clock()) * time.Millisecond, Loops: make(map[string][]Loop), Stations: make(map[string]Stations)}
 	for _, p := range e.allPorts() {
 		if b := &p.bar; b.on() {
 			est.Bars = append(est.Bars, EstateBar{port.Identity{Switch: p.sw.name, Port: p.cfg.Name}, b.reason, b.vlan, max(time.Until(b.until), 0), b.delay})
@@ -98,6 +99,7 @@ func (e *Engine) BeginHandover(ctx context.Context) (Estate, error) {
 		est.Ports = append(est.Ports, EstatePort{port.Identity{Switch: p.sw.name, Port: p.cfg.Name}, handed, p.ifName})
 	}
 	for _, sw := range e.all() {
+		est.Loops[sw.name] = e.Loops(sw.name)
 		est.Stations[sw.name] = e.stationsOf(sw)
 	}
 	e.leaving = h
@@ -241,8 +243,19 @@ func (e *Engine) Remember(est Estate) {
 	}
 	for name, s := range est.Stations {
 		if sw, err := e.find(name); err == nil {
+			e.recall(sw, est.Loops[name])
 			e.learnAll(sw, s)
 		}
+	}
+}
+
+// recall notes loops as if they had just been seen: those that are cut stand, and the
+// others unless they are gone.
+func (e *Engine) recall(sw *Switch, loops []Loop) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, l := range loops {
+		sw.loops[l.Ports] = &standing{Loop: l, seen: time.Now()}
 	}
 }
 

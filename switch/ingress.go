@@ -65,7 +65,7 @@ func (a *admitted) classify(in *view, f *frame.Frame) (r frame.Reason) {
 		return r
 	}
 	if !in.up {
-		if in.listen(&in.policy, f) {
+		if in.listens && in.listen(&in.policy, f) {
 			return frame.LoopProbe
 		}
 		return frame.PortDown

@@ -58,3 +58,22 @@ func TestLoopWatch(t *testing.T) {
 		}
 	}
 }
+
+// TestLoopIsToldAmidMoves has so many stations move that no reader can keep up with
+// them: that there is a loop is told nevertheless.
+func TestLoopIsToldAmidMoves(t *testing.T) {
+	b := newBench(t)
+	events := b.Events(t.Context())
+	for range 2 * eventBacklog {
+		b.events.send(Event{Kind: StationMoved})
+	}
+	b.events.send(Event{Kind: LoopBegan})
+	for range movesBacklog {
+		if ev := <-events; ev.Kind != StationMoved {
+			t.Fatalf("got %v, want a move", ev.Kind)
+		}
+	}
+	if ev := <-events; ev.Kind != LoopBegan {
+		t.Errorf("got %v, want the loop", ev.Kind)
+	}
+}

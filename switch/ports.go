@@ -272,6 +272,7 @@ func (p *Port) view(e *Engine, sw *Switch) *view {
 	v := &view{
 		core:     p.core,
 		up:       p.state == Up,
+		listens:  p.state == Lost,
 		policy:   p.cfg.VLAN,
 		limit:    p.info.MTU + frame.HeaderLen,
 		tagRoom:  p.info.TagRoom,

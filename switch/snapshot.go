@@ -58,6 +58,7 @@ type view struct {
 	lanes    []*lane // core's, at hand
 	plain    vlan.ID // that untagged frames come from and go to without further questions; 0: none
 	up       bool    // takes in and sends
+	listens  bool    // takes in probes, though it is not up
 	withheld floods  // kinds of frames that are not flooded here
 	noLearn  bool
 	hairpin  bool
