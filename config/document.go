@@ -41,7 +41,7 @@ type Switch struct {
 	document.Where `yaml:"-"`
 
 	Ageing       *Word               `yaml:"ageing"` // 300s if left out
-	FDBSize      *int                `yaml:"fdb_size"`
+	FDBSize      *int                `yaml:"fdb_size" jsonschema:"minimum=1,maximum=1048576"`
 	BPDU         *Word               `yaml:"bpdu"`
 	PassReserved *Word               `yaml:"pass_reserved"`
 	Ports        document.Map[*Port] `yaml:"ports"`

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/vswitch/vswitch/api"
 	"github.com/vswitch/vswitch/config"
@@ -149,7 +150,8 @@ func wanted(doc *config.Document, file *document.Document) *model {
 		rejectAt(file, s.Place, vswitch.CheckName("switch", s.Key))
 		spec, err := s.Value.Spec(s.Key)
 		settings := vswitch.DefaultSettings()
-		reject(file, &s.Value.Where, cmp.Or(err, applySettings(&settings, spec)))
+		err = cmp.Or(err, applySettings(&settings, spec))
+		reject(file, &s.Value.Where, cmp.Or(err, settings.Check()))
 		m.switches[s.Key] = newModelSwitch(settings)
 	}
 	for _, s := range doc.Switches {
@@ -244,17 +246,29 @@ func (m *model) wantEntry(file *document.Document, sw string, e *config.Entry) {
 func rejectClashes(doc *config.Document, file *document.Document) {
 	type name struct{ place, name string }
 	taken := make(map[name]string)
+	routed := make(map[name]string) // the family
 	for _, s := range doc.Switches {
 		if s.Value == nil {
 			continue
 		}
 		for _, p := range s.Value.Ports {
+			cfg := port.Config{Netns: p.Value.Netns, Container: p.Value.Container}
+			place := cfg.Where()
+			for _, gateway := range p.Value.Gateway {
+				family := name{place, "IPv4"}
+				if strings.Contains(gateway.Text, ":") {
+					family.name = "IPv6"
+				}
+				if by := routed[family]; by != "" && by != s.Key+"/"+p.Key {
+					file.Reject(gateway.Place, "the port %s has an %s gateway %s already: leave one of the two out", by, family.name, place)
+				}
+				routed[family] = s.Key + "/" + p.Key
+			}
 			key, device := interfaceOf(p.Value)
 			if device == "" {
 				continue
 			}
-			at, cfg := p.Value.Of(key), port.Config{Netns: p.Value.Netns, Container: p.Value.Container}
-			place := cfg.Where()
+			at := p.Value.Of(key)
 			if device == "lo" {
 				file.Reject(at, "lo is the loopback, on which no cable hangs: choose another")
 				continue

@@ -201,6 +201,12 @@ func TestConfigApplyOfWhatCannotBe(t *testing.T) {
 	h.Run("ip", "link", "add", "br0", "type", "bridge")
 	h.Run("ip", "link", "add", "in0", "master", "br0", "type", "veth", "peer", "name", "in1")
 	h.Run("ip", "-n", "x", "link", "add", "taken", "type", "veth", "peer", "name", "other")
+	h.Namespace("routed")
+	h.Run("ip", "link", "add", "way0", "type", "veth", "peer", "name", "way", "netns", "routed")
+	h.Run("ip", "-n", "routed", "addr", "add", "10.9.0.1/24", "dev", "way")
+	h.Run("ip", "-n", "routed", "link", "set", "way", "up")
+	h.Run("ip", "-n", "routed", "route", "add", "default", "via", "10.9.0.2")
+	h.Run("ip", "tuntap", "add", "ta0", "mode", "tap")
 	was, shown := h.Port("a").Ifindex, h.VS("config", "show")
 	file := h.Path("net.yaml")
 	apply := func(ports string, args ...string) Result {
@@ -217,6 +223,13 @@ func TestConfigApplyOfWhatCannotBe(t *testing.T) {
 		words []string
 	}{
 		{"      a: {vm: q1, owner: nosuchuser}\n", 2, []string{"net.yaml:4:", "there is no user nosuchuser", "owner: nosuchuser}"}},
+		{anew + "    fdb_size: 0\n", 2, []string{"net.yaml:5:15: fdb_size 0", "    fdb_size: 0"}},
+		{anew + "    fdb_size: 1048577\n", 2, []string{"net.yaml:5:15: fdb_size 1048577"}},
+		{anew + "    ageing: -1s\n", 2, []string{"net.yaml:5:13: \"-1s\" is not a time"}},
+		{anew + "      b: {netns: routed, ip: 10.0.0.3/24, gateway: 10.0.0.9}\n", 1, []string{"sw0/b: gateway 10.0.0.9: namespace routed has a default route already", "nothing was changed"}},
+		{anew + "      b: {netns: x, ip: 10.0.0.3/24, gateway: 10.0.0.9}\n      c: {netns: x, ip: 10.0.0.4/24, gateway: 10.0.0.9}\n", 2, []string{"net.yaml:6:47: the port sw0/b has an IPv4 gateway in namespace x already"}},
+		{anew + "      b: {dev: ta0, mtu: 65535}\n", 1, []string{"sw0/b: device ta0 cannot have an MTU of 65535: the most is 65521", "nothing was changed"}},
+		{anew + "      b: {dev: " + h.Port("a").Device + "}\n", 1, []string{"is the switch's own side of port sw0/a", "nothing was changed"}},
 		{anew + "      b: {dev: tu0}\n", 1, []string{"sw0/b: device tu0 is a TUN", "nothing was changed"}},
 		{anew + "      b: {dev: in0}\n", 1, []string{"sw0/b: device in0 is a port of br0", "nothing was changed"}},
 		{anew + "      b: {vm: in1}\n", 1, []string{"sw0/b: there is a device in1 already", "nothing was changed"}},

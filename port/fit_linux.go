@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"github.com/vishvananda/netlink"
 
@@ -32,24 +33,51 @@ func (h *Host) Missing(cfg Config) error {
 		}
 		return h.free(h.conn, cfg.Device, func() error { return deviceExists(cfg.Device) })
 	case Veth, Tap:
-		if cfg.IfName == "" {
-			return nil // one is chosen that is free
+		if cfg.IfName == "" && len(cfg.Gateways) == 0 {
+			return nil // a name is chosen that is free
 		}
 		return h.inside(at.ns, func(c *rtnl.Conn) error {
-			return h.free(c, cfg.IfName, func() error { return nameExists(cfg, at.what, nil) })
+			if cfg.IfName != "" {
+				if err := h.free(c, cfg.IfName, func() error { return nameExists(cfg, at.what, nil) }); err != nil {
+					return err
+				}
+			}
+			return h.routesFree(c, cfg.Gateways, at.what)
 		})
 	}
 	return nil
 }
 
-// devFits returns an error where a device is not there, or cannot be a port.
+// devFits returns an error where a device is not there, or cannot be a port. The switch's
+// own side of a port goes with it, and is never another's.
 func (h *Host) devFits(cfg Config) error {
 	link, err := h.device(cfg.Device)
-	if err != nil || h.goesWithPort(h.conn, link) {
+	if err != nil {
 		return err
+	}
+	if h.goesWithPort(h.conn, link) {
+		if _, _, ours := aliasOwner(link.Attrs().Alias); ours {
+			return h.unused(link, cfg.Device)
+		}
+		return nil
 	}
 	_, _, err = h.usable(link, cfg)
 	return err
+}
+
+// routesFree returns an error where somebody else's route is in the place of the default
+// route by a gateway.
+func (h *Host) routesFree(c *rtnl.Conn, gateways []netip.Addr, where string) error {
+	for _, g := range gateways {
+		index, found, err := c.DefaultRoute(g)
+		if err != nil || !found {
+			return err
+		}
+		if link, err := c.Link(index); err != nil || !h.goesWithPort(c, link) {
+			return routeExists(g, where)
+		}
+	}
+	return nil
 }
 
 // free returns what taken does where somebody else's interface has the name.

@@ -147,6 +147,9 @@ func (h *Host) usable(link netlink.Link, cfg Config) (before devState, marked bo
 			return devState{}, false, errorf(Refused, "device %s is in use by port %s of another vswitchd: remove that port there first", name, m.id)
 		}
 	}
+	if most, err := h.conn.MaxMTU(link.Attrs().Index); err == nil && most > 0 && cfg.MTU > most {
+		return devState{}, false, errorf(Refused, "device %s cannot have an MTU of %d: the most is %d", name, cfg.MTU, most)
+	}
 	addresses, err := h.conn.Addresses(link.Attrs().Index)
 	if err != nil {
 		return devState{}, false, err

@@ -232,12 +232,16 @@ func station(c *rtnl.Conn, index int, name string, p *place, cfg Config) error {
 	for _, g := range cfg.Gateways {
 		switch err := c.AddDefaultRoute(index, g.WithZone("")); {
 		case errors.Is(err, unix.EEXIST):
-			return errorf(Refused, "gateway %s: %s has a default route already: delete that one, or leave the gateway out", g, p.what)
+			return routeExists(g, p.what)
 		case err != nil:
 			return errorf(Refused, "gateway %s: the kernel refuses the default route in %s: %w", g, p.what, err)
 		}
 	}
 	return nil
+}
+
+func routeExists(gateway netip.Addr, where string) error {
+	return errorf(Refused, "gateway %s: %s has a default route already: delete that one, or leave the gateway out", gateway, where)
 }
 
 // Check finds what is wrong with a Config by itself: what no machine has an answer to.

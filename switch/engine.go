@@ -319,7 +319,7 @@ func (e *Engine) request(ctx context.Context) (_ context.Context, done func()) {
 
 // AddSwitch makes a switch.
 func (e *Engine) AddSwitch(ctx context.Context, name string, s Settings) error {
-	if err := cmp.Or(CheckName("switch", name), s.check()); err != nil {
+	if err := cmp.Or(CheckName("switch", name), s.Check()); err != nil {
 		return err
 	}
 	if err := e.begin(ctx); err != nil {
@@ -345,7 +345,8 @@ func (e *Engine) AddSwitch(ctx context.Context, name string, s Settings) error {
 	return nil
 }
 
-func (s Settings) check() error {
+// Check returns what no switch can have of it.
+func (s Settings) Check() error {
 	switch {
 	case s.Ageing < 0:
 		return errorf(Invalid, "ageing %v is negative: give a time such as 300s, or 0 to keep entries for good", s.Ageing)
@@ -354,7 +355,7 @@ func (s Settings) check() error {
 	case s.Ageing > math.MaxInt32*time.Second:
 		return errorf(Invalid, "ageing %v is too long: 0 keeps entries for good", s.Ageing)
 	case s.FDBSize < 1 || s.FDBSize > fdb.MaxSize:
-		return errorf(Invalid, "a forwarding database of %d entries is not possible: give 1 to %d", s.FDBSize, fdb.MaxSize)
+		return errorf(Invalid, "fdb_size %d: a forwarding database of so many entries is not possible: give 1 to %d", s.FDBSize, fdb.MaxSize)
 	}
 	return nil
 }
@@ -374,7 +375,7 @@ func (e *Engine) SetSwitch(ctx context.Context, name string, change func(*Settin
 	if err := change(&next); err != nil {
 		return err
 	}
-	if err := next.check(); err != nil {
+	if err := next.Check(); err != nil {
 		return err
 	}
 	old := sw.settings

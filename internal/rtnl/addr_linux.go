@@ -39,6 +39,35 @@ func (c *Conn) AddDefaultRoute(index int, gateway netip.Addr) error {
 	return h.RouteAdd(&netlink.Route{LinkIndex: index, Dst: ipNet(all), Gw: gateway.AsSlice()})
 }
 
+// DefaultRoute returns the link of the route in whose place [Conn.AddDefaultRoute] would
+// add one of the gateway's family; 0: of none. found is false where there is no such
+// route. Those of other metrics are none.
+func (c *Conn) DefaultRoute(gateway netip.Addr) (index int, found bool, err error) {
+	family, metric := netlink.FAMILY_V4, 0
+	if gateway.Is6() {
+		family, metric = netlink.FAMILY_V6, 1024 // IP6_RT_PRIO_USER
+	}
+	h, err := c.Handle()
+	if err != nil {
+		return 0, false, err
+	}
+	routes, err := h.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+	if err != nil {
+		return 0, false, fmt.Errorf("list routes: %w", err)
+	}
+	for _, r := range routes {
+		if r.Dst != nil {
+			if ones, _ := r.Dst.Mask.Size(); ones > 0 {
+				continue
+			}
+		}
+		if r.Priority == metric && r.Tos == 0 {
+			return r.LinkIndex, true, nil
+		}
+	}
+	return 0, false, nil
+}
+
 // Address is an address of a link.
 type Address struct {
 	netip.Prefix

@@ -2,6 +2,7 @@ package rtnl
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -38,6 +39,15 @@ func (c *Conn) LinkByName(name string) (netlink.Link, error) {
 }
 
 func (c *Conn) getLink(namespace int, msg *nl.IfInfomsg, name *nl.RtAttr) (netlink.Link, error) {
+	answer, err := c.linkMessage(namespace, msg, name)
+	if err != nil {
+		return nil, err
+	}
+	return netlink.LinkDeserialize(nil, answer)
+}
+
+// linkMessage asks for a link, and returns its struct ifinfomsg and what follows.
+func (c *Conn) linkMessage(namespace int, msg *nl.IfInfomsg, name *nl.RtAttr) ([]byte, error) {
 	req := c.request(unix.RTM_GETLINK, unix.NLM_F_ACK)
 	req.AddData(msg)
 	if namespace != Here {
@@ -55,7 +65,21 @@ func (c *Conn) getLink(namespace int, msg *nl.IfInfomsg, name *nl.RtAttr) (netli
 	if len(msgs) == 0 {
 		return nil, ErrNotFound
 	}
-	return netlink.LinkDeserialize(nil, msgs[0])
+	return msgs[0], nil
+}
+
+// MaxMTU returns the largest MTU that the link can have; 0: it does not say.
+func (c *Conn) MaxMTU(index int) (int, error) {
+	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	msg.Index = int32(index)
+	answer, err := c.linkMessage(Here, msg, nil)
+	if err != nil {
+		return 0, err
+	}
+	if most := attr(answer[unix.SizeofIfInfomsg:], unix.IFLA_MAX_MTU); len(most) == 4 {
+		return int(binary.NativeEndian.Uint32(most)), nil
+	}
+	return 0, nil
 }
 
 // Links returns all links of the namespace.
