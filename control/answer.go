@@ -25,7 +25,6 @@ type answer struct {
 
 	changed []thing // that is to be kept
 	release func()  // ends what the handler has reserved for that; nil: nothing
-	looked  bool    // nothing was to be changed
 }
 
 // list is a JSON array of what is yielded, which nobody has to hold at once.

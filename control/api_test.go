@@ -110,6 +110,7 @@ func TestRequestsAndTheirStatus(t *testing.T) {
 		{"POST", "/v1/switches", `{"name":"x","bpdu":"eat"}`, 400, "forward or drop"},
 		{"POST", "/v1/switches", `{"name":"x","ageing_seconds":-1}`, 400, "ageing"},
 		{"POST", "/v1/switches", `{"name":"x","ageing_seconds":1e300}`, 400, "ageing"},
+		{"POST", "/v1/profiles", `{"name":"none"}`, 400, "cannot be called none"},
 		{"POST", "/v1/switches", `{"name":"x","fdb_size":0}`, 400, "fdb_size 0: a forwarding database"},
 		{"POST", "/v1/switches", `{"name":"x","pass_reserved":"lldp,lldpx"}`, 400, "reserved addresses"},
 		{"PATCH", "/v1/switches/sw0", `{"name":"sw1"}`, 400, "keeps its name"},

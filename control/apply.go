@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -23,9 +24,7 @@ func (s *Server) getConfig(_ context.Context, r *http.Request, _ []byte) (answer
 	if err != nil {
 		return answer{}, err
 	}
-	s.configuring.RLock()
-	m, err := s.standing()
-	s.configuring.RUnlock()
+	m, err := s.standingNow()
 	if err != nil {
 		return answer{}, err
 	}
@@ -38,11 +37,78 @@ func (s *Server) getConfig(_ context.Context, r *http.Request, _ []byte) (answer
 	return answer{}, api.Errorf(api.Invalid, "%q is no format: use json or yaml", p["format"])
 }
 
+// standingNow is standing for who does not keep others from changing the configuration.
+func (s *Server) standingNow() (*model, error) {
+	s.configuring.RLock()
+	defer s.configuring.RUnlock()
+	return s.standing()
+}
+
 // rawJSON is an answer that is JSON already.
 type rawJSON []byte
 
 // MarshalJSON implements json.Marshaler.
 func (r rawJSON) MarshalJSON() ([]byte, error) { return r, nil }
+
+// comparison is a document beside the configuration as it stands.
+type comparison struct {
+	have, want *model
+	doc        *config.Document
+	file       *document.Document
+	result     api.ConfigResult // but for Changes and Warnings
+}
+
+// compare reads a document that is to be in force, and compares it.
+func (s *Server) compare(spec api.ConfigSpec, standing func() (*model, error)) (c comparison, err error) {
+	name := cmp.Or(spec.Name, "config")
+	if err := checkText("name", name); err != nil {
+		return c, err
+	}
+	c.doc, c.file = config.Read(name, []byte(spec.Text))
+	if c.file.Err() == nil {
+		c.want = wanted(c.doc, c.file)
+		rejectClashes(c.doc, c.file)
+	}
+	if err := c.file.Err(); err != nil {
+		return c, err
+	}
+	if c.have, err = standing(); err != nil {
+		return c, err
+	}
+	c.want.adopt(c.have)
+	c.result = api.ConfigResult{Changes: []string{}, DryRun: spec.DryRun, Diff: difference(c.have, c.want)}
+	return c, nil
+}
+
+// onlyCompares reports whether a body asks what a document would change, and for no
+// change.
+func onlyCompares(body []byte) bool {
+	var spec api.ConfigSpec
+	return decode(body, &spec) == nil && spec.DryRun
+}
+
+// compareConfig says what a document would change. Who may only look is not told what
+// the machine has, which is seen with the daemon's rights.
+func (s *Server) compareConfig(_ context.Context, r *http.Request, body []byte) (answer, error) {
+	if _, err := params(r); err != nil {
+		return answer{}, err
+	}
+	var spec api.ConfigSpec
+	if err := decode(body, &spec); err != nil {
+		return answer{}, err
+	}
+	c, err := s.compare(spec, s.standingNow)
+	if err != nil {
+		return answer{}, err
+	}
+	for _, step := range s.steps(c.have, c.want, nil) {
+		c.result.Changes = append(c.result.Changes, step.what)
+	}
+	if connOf(r.Context()).changes {
+		c.result.Warnings, err = s.missing(c)
+	}
+	return answer{body: c.result}, err
+}
 
 // setConfig puts a configuration in force: whole, or not at all.
 func (s *Server) setConfig(ctx context.Context, r *http.Request, body []byte) (answer, error) {
@@ -53,33 +119,12 @@ func (s *Server) setConfig(ctx context.Context, r *http.Request, body []byte) (a
 	if err := decode(body, &spec); err != nil {
 		return answer{}, err
 	}
-	if spec.Name == "" {
-		spec.Name = "config"
-	}
-	if err := checkText("name", spec.Name); err != nil {
-		return answer{}, err
-	}
-	if c := connOf(r.Context()); !spec.DryRun && !c.changes {
-		return answer{}, s.forbid(r, c)
-	}
-	doc, file := config.Read(spec.Name, []byte(spec.Text))
-	var want *model
-	if file.Err() == nil {
-		want = wanted(doc, file)
-		rejectClashes(doc, file)
-	}
-	if err := file.Err(); err != nil {
-		return answer{}, err
-	}
-	have, err := s.standing()
+	c, err := s.compare(spec, s.standing)
 	if err != nil {
 		return answer{}, err
 	}
-	want.adopt(have)
-	result := api.ConfigResult{Changes: []string{}, DryRun: spec.DryRun}
-	result.Diff = difference(have, want)
 	var lost []string
-	all := s.steps(have, want, func(ctx context.Context, cfg vswitch.PortConfig) error {
+	all := s.steps(c.have, c.want, func(ctx context.Context, cfg vswitch.PortConfig) error {
 		why, err := s.engine.AwaitPort(ctx, cfg)
 		if err == nil && why != nil {
 			lost = append(lost, s.lost(cfg, why))
@@ -87,18 +132,18 @@ func (s *Server) setConfig(ctx context.Context, r *http.Request, body []byte) (a
 		return err
 	})
 	for _, step := range all {
-		result.Changes = append(result.Changes, step.what)
+		c.result.Changes = append(c.result.Changes, step.what)
 	}
-	a := answer{about: fmt.Sprint("changes: ", len(all)), looked: spec.DryRun}
-	result.Warnings, err = s.missing(have, want, doc, file)
-	if err == nil && !spec.DryRun && len(all) > 0 {
+	a := answer{about: fmt.Sprint("changes: ", len(all))}
+	c.result.Warnings, err = s.missing(c)
+	if err == nil && len(all) > 0 {
 		a.changed = []thing{thingAll{}}
-		if a.release, err = s.reserveFor(want); err == nil {
+		if a.release, err = s.reserveFor(c.want); err == nil {
 			err = s.do(ctx, all)
-			result.Warnings = lost // of containers as well
+			c.result.Warnings = lost // of containers as well
 		}
 	}
-	a.body = result
+	a.body = c.result
 	return a, err
 }
 
@@ -147,7 +192,8 @@ func lostUntil(cfg vswitch.PortConfig, why error) string {
 // be told without asking a container's engine, and an error where they could not hang
 // on what is there, before anything is touched. Ports that stay may be lost. What no
 // change of the machine's devices mends is an error of the document.
-func (s *Server) missing(have, want *model, doc *config.Document, file *document.Document) (warnings []string, err error) {
+func (s *Server) missing(c comparison) (warnings []string, err error) {
+	have, want := c.have, c.want
 	for _, sw := range natural.Sorted(maps.Keys(want.switches)) {
 		for _, name := range natural.Sorted(maps.Keys(want.switches[sw].ports)) {
 			next := want.switches[sw].ports[name]
@@ -155,19 +201,19 @@ func (s *Server) missing(have, want *model, doc *config.Document, file *document
 				continue
 			}
 			err := s.engine.Missing(next.Attach)
-			p := written(doc, sw, name)
+			p := written(c.doc, sw, name)
 			switch {
 			case isCode(err, vswitch.NotFound):
 				warnings = append(warnings, lostUntil(next, err))
 			case isCode(err, vswitch.Invalid) && p != nil:
-				file.RejectIn(&p.Where, asError(err).Message)
+				c.file.RejectIn(&p.Where, asError(err).Message)
 			case err != nil:
 				e := asError(err)
 				return nil, api.Errorf(e.Code, "add port %s/%s: %s; nothing was changed", sw, name, e.Message)
 			}
 		}
 	}
-	return warnings, file.Err()
+	return warnings, c.file.Err()
 }
 
 // written returns a port as the document has it; nil: it has none of that name.

@@ -139,6 +139,42 @@ func TestConfigRoundTrip(t *testing.T) {
 	}
 }
 
+// TestComparingHoldsNobodyUp has a document be compared that takes a while: others change
+// and see things meanwhile.
+func TestComparingHoldsNobodyUp(t *testing.T) {
+	d := start(t, nil)
+	var text strings.Builder
+	text.WriteString("switches: {sw0: {ports: {p: &p {netns: a}")
+	for i := range 20_000 {
+		fmt.Fprintf(&text, ",\n p%d: *p", i)
+	}
+	text.WriteString("}}}\n")
+	compared := make(chan string)
+	go func() {
+		_, refusal := apply(t, d, text.String(), true)
+		compared <- refusal
+	}()
+	answers := 0
+	for {
+		select {
+		case refusal := <-compared:
+			if refusal != "" || answers == 0 {
+				t.Errorf("compared: %.200q, while %d others were answered", refusal, answers)
+			}
+			return
+		default:
+		}
+		method, path, body := "GET", "/v1/show", ""
+		if answers%2 == 0 {
+			method, path, body = "POST", "/v1/switches", fmt.Sprintf(`{"name":"s%d"}`, answers)
+		}
+		if resp, text := ask(t, d, method, path, body); resp.StatusCode >= 300 {
+			t.Errorf("%s %s: %s %s", method, path, resp.Status, text)
+		}
+		answers++
+	}
+}
+
 // TestConfigTouchesOnlyDifferences holds what is done for a few changes, that a dry
 // run does nothing, and that other ports keep their devices and stations.
 func TestConfigTouchesOnlyDifferences(t *testing.T) {

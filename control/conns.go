@@ -47,13 +47,14 @@ func keyOf(cred unix.Ucred) peerKey { return peerKey{cred.Pid, cred.Uid} }
 type peer struct {
 	conns int // guarded by door.mu
 
-	work    queue // of all its requests under way
-	looks   queue // of those that show something: see gate
-	changes queue // of those that change something
+	work     queue // of all its requests under way
+	looks    queue // of those that show something: see gate
+	compares queue // of those that compare a document
+	changes  queue // of those that change something
 }
 
 func newPeer() *peer {
-	return &peer{work: newQueue(maxWork), looks: newQueue(1), changes: newQueue(1)}
+	return &peer{work: newQueue(maxWork), looks: newQueue(1), compares: newQueue(1), changes: newQueue(1)}
 }
 
 // conn is a connection whose other end is known.

@@ -15,10 +15,10 @@ import (
 	"github.com/vswitch/vswitch/api"
 )
 
-// readBody reads a request's body within its deadline and lifts the deadline:
-// the work may take longer, and net/http would take a read that fails for the
-// client's going.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+// readBody reads a request's body, of so many octets at most, within its deadline
+// and lifts the deadline: the work may take longer, and net/http would take a read
+// that fails for the client's going.
+func readBody(w http.ResponseWriter, r *http.Request, most int) ([]byte, error) {
 	defer http.NewResponseController(w).SetReadDeadline(time.Time{})
 	if r.Method != http.MethodPost && r.Method != http.MethodPatch {
 		if r.ContentLength != 0 {
@@ -27,11 +27,11 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		}
 		return nil, nil
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(most)))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, api.Errorf(api.TooLarge, "the body is over %d bytes: ask for less at once", maxBody)
+		return nil, api.Errorf(api.TooLarge, "the body is over %d bytes: ask for less at once", most)
 	case err != nil:
 		w.Header().Set("Connection", "close")
 		return nil, api.Errorf(api.Invalid, "the body did not arrive whole within %s: %v", bodyTime, err)

@@ -19,7 +19,7 @@ func (s *Server) events(streams context.Context, w http.ResponseWriter, r *http.
 		s.send(w, r, notAllowed(w, r, methods{http.MethodGet: nil}))
 		return
 	}
-	_, err := readBody(w, r)
+	_, err := readBody(w, r, maxBody)
 	if err == nil {
 		_, err = params(r)
 	}

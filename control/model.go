@@ -140,7 +140,7 @@ func wanted(doc *config.Document, file *document.Document) *model {
 			at = p.Value.Place()
 			reject(file, &p.Value.Where, applyProfile(&profile, api.ProfileSpec{VLAN: p.Value.VLAN(), Options: p.Value.Options()}))
 		}
-		rejectAt(file, at, vswitch.CheckName("profile", p.Key))
+		rejectAt(file, at, vswitch.CheckProfileName(p.Key))
 		m.profiles[p.Key] = profile
 	}
 	for _, s := range doc.Switches {

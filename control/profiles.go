@@ -59,7 +59,7 @@ func (s *Server) addProfile(ctx context.Context, r *http.Request, body []byte) (
 	}
 	want := vswitch.NewProfile(spec.Name)
 	a := answer{status: http.StatusCreated, about: "profile " + spec.Name, changed: []thing{thingProfile{spec.Name}}}
-	if err := vswitch.CheckName("profile", spec.Name); err != nil {
+	if err := vswitch.CheckProfileName(spec.Name); err != nil {
 		return answer{}, err
 	}
 	if err := applyProfile(&want, spec); err != nil {

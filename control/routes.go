@@ -69,12 +69,16 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, m methods) {
 		s.send(w, r, notAllowed(w, r, m))
 		return
 	}
-	body, err := readBody(w, r)
+	c := connOf(r.Context())
+	most := maxBody
+	if r.URL.Path == configPath && c.changes {
+		most = maxConfig
+	}
+	body, err := readBody(w, r, most)
 	if err != nil {
 		s.send(w, r, refusal(err))
 		return
 	}
-	c := connOf(r.Context())
 	if c.peer.work.enter(r.Context()) != nil {
 		return // the client has gone
 	}
@@ -83,8 +87,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, m methods) {
 	defer c.setAsking(false)
 	switch {
 	case method == http.MethodGet:
-		s.look(w, r, c.peer, h)
-	case !c.changes && r.URL.Path != configPath: // which may be to look
+		s.look(w, r, gate{own: c.peer.looks, all: s.gate}, h, nil)
+	case r.URL.Path == configPath && onlyCompares(body):
+		s.look(w, r, gate{own: c.peer.compares, all: s.comparing}, s.compareConfig, body)
+	case !c.changes:
 		s.send(w, r, refusal(s.forbid(r, c)))
 	default:
 		s.change(w, r, c, h, body)
@@ -125,13 +131,12 @@ func notAllowed(w http.ResponseWriter, r *http.Request, m methods) answer {
 }
 
 // look answers a request that changes nothing.
-func (s *Server) look(w http.ResponseWriter, r *http.Request, p *peer, h handler) {
-	g := gate{own: p.looks, all: s.gate}
+func (s *Server) look(w http.ResponseWriter, r *http.Request, g gate, h handler, body []byte) {
 	if g.enter(r.Context()) != nil {
 		return // the client has gone
 	}
 	defer g.leave()
-	a, err := h(r.Context(), r, nil)
+	a, err := h(r.Context(), r, body)
 	if s.moved.Load() { // the answer may be that of an engine which has nothing any more
 		err = errMoved
 	}
@@ -172,13 +177,11 @@ func (s *Server) changed(r *http.Request, c *conn, h handler, body []byte) answe
 	if a.about != "" {
 		log = log.With("about", a.about)
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		log.Info("refused a change", "error", err)
 		return refusal(err)
-	case !a.looked:
-		log.Info("changed")
 	}
+	log.Info("changed")
 	return a
 }
 

@@ -100,6 +100,7 @@ const (
 const (
 	maxHeader = 16 << 10
 	maxBody   = 1 << 20
+	maxConfig = 8 << 20 // a document, of up to half that, in JSON
 )
 
 // Server answers requests.
@@ -107,6 +108,8 @@ type Server struct {
 	engine Engine
 	cfg    Config
 	gate   queue // see gate
+
+	comparing queue // of those who compare a document, which may take seconds
 
 	// configuring is held by who changes the configuration as a whole; who
 	// changes one thing of it shares it.
@@ -122,7 +125,7 @@ func New(engine Engine, cfg Config) *Server {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{engine: engine, cfg: cfg, gate: newGate()}
+	s := &Server{engine: engine, cfg: cfg, gate: newGate(), comparing: newQueue(1)}
 	if cfg.Store != nil {
 		s.keeper = &keeper{store: cfg.Store}
 	}

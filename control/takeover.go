@@ -51,7 +51,8 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, c *conn) (by *n
 	case r.Method != http.MethodPost:
 		return nil, nil, api.Errorf(api.NotAllowed, "%s does not fit %s: use POST", r.Method, r.URL.Path)
 	case uid != 0 && uid != os.Geteuid():
-		return nil, nil, api.Errorf(api.Refused, "only root and the daemon's own user may take its place")
+		s.cfg.Log.Info("forbidden", "method", r.Method, "path", r.URL.Path, "uid", uid, "pid", c.cred.Pid)
+		return nil, nil, api.Errorf(api.Forbidden, "only root and the daemon's own user may take its place")
 	case os.Getpid() == 1 && c.cred.Pid != 0:
 		return nil, nil, api.Errorf(api.Refused, "this daemon is the first process of a container, which ends with it, and the one that takes over as well: have the container start an init first (podman run --init), or take over from outside of it")
 	case s.cfg.Takeover == nil:

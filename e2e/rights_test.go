@@ -69,7 +69,21 @@ func TestWhoMayDoWhat(t *testing.T) {
 	if r := p.Wait(t, Patience); r.Code == 0 || !strings.Contains(r.Output(), "only root") {
 		t.Errorf("another user's takeover: exit %d, %s", r.Code, r.Output())
 	}
+	if log := h.Log(); !strings.Contains(log, "msg=forbidden method=POST path=/v1/takeover uid=61234") {
+		t.Errorf("the log does not say who was forbidden to take over:\n%s", log)
+	}
 	h.VS("show")
+
+	// Root's eyes are not for who may only look.
+	absent := h.Path("absent.yaml")
+	if err := os.WriteFile(absent, []byte("switches: {sw0: {ports: {p: {netns: /root/nothing}}}}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for gid, told := range map[string]bool{"5": false, admin: true} {
+		if r := as(reading, []string{gid}, "config", "diff", absent); r.Code != 1 || strings.Contains(r.Stderr, "there is no network namespace") != told {
+			t.Errorf("groups %s and %s: exit %d, %q", reading, gid, r.Code, r.Output())
+		}
+	}
 
 	// One group is for both.
 	h.MustCleanShutdown()

@@ -21,9 +21,18 @@ type Profile struct {
 // NewProfile returns a profile that was told nothing.
 func NewProfile(name string) Profile { return Profile{Name: name, VLAN: *vlan.Default()} }
 
+// CheckProfileName says what is wrong with the name of a profile. That of none is none:
+// it is how a port is said to have no profile.
+func CheckProfileName(name string) error {
+	if name == "none" {
+		return errorf(Invalid, "a profile cannot be called none, which is how a port leaves its profile: choose another name")
+	}
+	return CheckName("profile", name)
+}
+
 // check says what is wrong with a profile's words.
 func (p *Profile) check() error {
-	if err := CheckName("profile", p.Name); err != nil {
+	if err := CheckProfileName(p.Name); err != nil {
 		return err
 	}
 	if err := p.VLAN.Validate(); err != nil {
