@@ -62,8 +62,8 @@ func TestConfigApplyBesideTraffic(t *testing.T) {
 	// be made.
 	h.Namespace("d")
 	h.Run("ip", "-n", "d", "link", "set", "lo", "up")
-	h.Run("ip", "-n", "d", "addr", "add", "10.9.0.1/32", "dev", "lo") // which is no gateway then
-	write(strings.NewReplacer("netns: c\n", "netns: d\n", "      c:\n", "      z:\n        netns: d\n        ip: 10.9.0.2/24\n        gateway: 10.9.0.1\n      c:\n").Replace(shown))
+	h.Run("ip", "-n", "d", "addr", "add", "fd00:9::1/128", "dev", "lo", "nodad") // which is no gateway then
+	write(strings.NewReplacer("netns: c\n", "netns: d\n", "      c:\n", "      z:\n        netns: d\n        ip: fd00:9::2/64\n        gateway: fd00:9::1\n      c:\n").Replace(shown))
 	if r := h.TryVS("config", "apply", file); r.Code != 1 || !strings.Contains(r.Stderr, "made again: sw0/c") {
 		t.Errorf("exit %d, %q", r.Code, r.Output())
 	}
