@@ -3,6 +3,9 @@ package fdb
 import (
 	"cmp"
 	"slices"
+
+	"github.com/vswitch/vswitch/frame"
+	"github.com/vswitch/vswitch/vlan"
 )
 
 // Stats is a table's size and what happened in it. Learned is Dynamic + Aged +
@@ -56,6 +59,15 @@ func (t *Table) Range(now Time, fn func(Entry) bool) {
 			return
 		}
 	}
+}
+
+// Entry returns what [Table.Range] would show of one station; ok: there is any.
+func (t *Table) Entry(vid vlan.ID, mac frame.MAC, now Time) (e Entry, ok bool) {
+	_, v := t.store.Load().findStation(StationOf(vid, mac.Address()))
+	if v.kind() == 0 || t.expired(v, now) {
+		return Entry{}, false
+	}
+	return entryOf(keyOf(vid, mac.Address()), v, now), true
 }
 
 // Entries returns what [Table.Range] shows, sorted by VLAN and address, each

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vswitch/vswitch/frame"
 	"github.com/vswitch/vswitch/vlan"
 )
 
@@ -328,9 +329,15 @@ func (b *trial) compareAll() {
 		if e != want {
 			b.Fatalf("entry %+v, want %+v", e, want)
 		}
+		if one, ok := b.t.Entry(e.VLAN, e.MAC, b.now); !ok || one != want {
+			b.Fatalf("asked for alone, entry %+v, %v, want %+v", one, ok, want)
+		}
 		if i > 0 && keyOf(all[i-1].VLAN, all[i-1].MAC.Address()) >= keyOf(e.VLAN, e.MAC.Address()) {
 			b.Fatalf("%+v is listed before %+v", all[i-1], e)
 		}
+	}
+	if e, ok := b.t.Entry(1, frame.MAC{2, 0xff, 0xff, 0xff, 0xff, 0xff}, b.now); ok {
+		b.Fatalf("of a station that nobody has heard there is %+v", e)
 	}
 	for p := range PortID(modelPorts) {
 		want := 0

@@ -1,10 +1,8 @@
 package vswitch
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/vswitch/vswitch/fdb"
@@ -30,32 +28,35 @@ func (e *Engine) FDB(name string) ([]FDBEntry, error) {
 	sn := sw.snapshot.Load()
 	var entries []FDBEntry
 	for _, en := range sw.table.Entries(e.clock()) {
-		entry := FDBEntry{VLAN: en.VLAN, MAC: en.MAC, Type: en.Type, Age: en.Age}
-		if en.Type != fdb.Filter {
-			entry.Port = sn.name(en.Port)
-			if entry.Port == "" {
-				continue // of a port that is being deleted
-			}
+		if entry, ok := sn.entry(en); ok {
+			entries = append(entries, entry)
 		}
-		entries = append(entries, entry)
 	}
-	slices.SortFunc(entries, func(a, b FDBEntry) int {
-		return cmp.Or(cmp.Compare(a.VLAN, b.VLAN), cmp.Compare(a.MAC.Address(), b.MAC.Address()))
-	})
 	return entries, nil
 }
 
 // Entry returns one entry.
 func (e *Engine) Entry(name string, v vlan.ID, m frame.MAC) (FDBEntry, error) {
-	all, err := e.FDB(name)
+	sw, err := e.find(name)
 	if err != nil {
 		return FDBEntry{}, err
 	}
-	i := slices.IndexFunc(all, func(en FDBEntry) bool { return en.VLAN == v && en.MAC == m })
-	if i < 0 {
-		return FDBEntry{}, errorf(NotFound, "no entry of %s in VLAN %d", m, v)
+	if en, ok := sw.table.Entry(v, m, e.clock()); ok {
+		if entry, ok := sw.snapshot.Load().entry(en); ok {
+			return entry, nil
+		}
 	}
-	return all[i], nil
+	return FDBEntry{}, errorf(NotFound, "no entry of %s in VLAN %d", m, v)
+}
+
+// entry returns one with the name of its port; false: that is being deleted.
+func (s *snapshot) entry(en fdb.Entry) (FDBEntry, bool) {
+	entry := FDBEntry{VLAN: en.VLAN, MAC: en.MAC, Type: en.Type, Age: en.Age}
+	if en.Type == fdb.Filter {
+		return entry, true
+	}
+	entry.Port = s.name(en.Port)
+	return entry, entry.Port != ""
 }
 
 // AddFDB makes a static entry, or a filter where port is empty. It takes the
