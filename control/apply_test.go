@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/vswitch/vswitch/api"
+	"github.com/vswitch/vswitch/control"
 	"github.com/vswitch/vswitch/control/controltest"
 	"github.com/vswitch/vswitch/frame"
 )
@@ -521,5 +522,26 @@ func TestAnyDescriptionIsShownAndApplied(t *testing.T) {
 		if again, refusal := apply(t, d, shown, true); refusal != "" || len(again.Changes) > 0 {
 			t.Errorf("%q, shown and applied again: changes %q, refusal %q, want none\n%s", words, again.Changes, refusal, shown)
 		}
+	}
+}
+
+// TestConfigThatIsLong holds that a configuration is not too long for what it was shown
+// by, though it is for any other request.
+func TestConfigThatIsLong(t *testing.T) {
+	d := start(t, nil)
+	var text strings.Builder
+	text.WriteString("switches:\n  sw0:\n    fdb:\n")
+	for i := range 18_000 {
+		fmt.Fprintf(&text, "      - vlan: 1\n        mac: 02:00:00:00:%02x:%02x\n        drop: true\n", i>>8, i&0xff)
+	}
+	if _, refusal := apply(t, d, text.String(), false); refusal != "" {
+		t.Fatalf("%.300s", refusal)
+	}
+	shown := configOf(t, d)
+	if len(shown) < control.MaxBody {
+		t.Fatalf("it has %d octets only", len(shown))
+	}
+	if again, refusal := apply(t, d, shown, false); refusal != "" || len(again.Changes) > 0 {
+		t.Errorf("shown and applied again: %d changes, refusal %.300q", len(again.Changes), refusal)
 	}
 }
