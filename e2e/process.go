@@ -88,7 +88,7 @@ func (h *Host) startHolding(netns string, env []string, files []*os.File, argv .
 	// the test.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	// A daemon's child may hold the pipes open after it has ended.
-	p.cmd.WaitDelay = 5 * time.Second
+	p.cmd.WaitDelay = 2 * time.Second
 	var err error
 	if netns == "" {
 		err = h.main.do(p.cmd.Start)
