@@ -42,12 +42,13 @@ lint: ## gofmt, go vet, staticcheck
 # The daemon as a whole is tested last and alone: its tests measure seconds,
 # which other packages' tests would take from it. What happens to frames is asked
 # once more of ports that get their receive rings at once, and of a daemon whose
-# optional powers are off and which has two workers. Go does not know that these tests
+# optional powers are off and which has two workers. Those that run beside others wait
+# more than they work: three of them fit two processors. Go does not know that these tests
 # depend on the programs, and would remember what they said of older ones: -count=1.
 unit: ## go test -race ./...
 	$(GO) test -run 'TestDecisionAgainstPlainModel|Allocates?Nothing' ./switch ./impair
 	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v '/e2e$$')
-	$(GO) test -race -count=1 -timeout 30m ./e2e
+	$(GO) test -race -count=1 -parallel 3 -timeout 30m ./e2e
 	VSWITCHD_FLAGS='--rx-ring-rate 1 --rx-rings 64' $(GO) test -race -count=1 -timeout 10m -run $(FRAMES) ./e2e
 	VSWITCHD_FLAGS='--rx-rings 0 --spin 0 --io-uring=false --workers 2' $(GO) test -race -count=1 -timeout 10m -run $(FRAMES) ./e2e
 

@@ -132,6 +132,7 @@ func TestConfigApplyOfWhatIsAbsent(t *testing.T) {
 // gives up in the middle: all are there then, or none. What their interfaces say at
 // first, each to all others, delays nobody who speaks on another switch.
 func TestConfigApplyOfManyPorts(t *testing.T) {
+	t.Parallel()
 	h := NewHost(t)
 	a, b := h.Stack("a", "veth", 1), h.Stack("b", "tap", 2)
 	a.Ping(b.Addr("tcp4"))

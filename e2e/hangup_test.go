@@ -35,6 +35,7 @@ func (d *Daemon) awaitNone() {
 // TestReloadAtAnyMoment sends SIGHUP while the daemon starts, and just after: it ends
 // nobody, and is acted upon as soon as the daemon serves.
 func TestReloadAtAnyMoment(t *testing.T) {
+	t.Parallel()
 	h := NewHost(t)
 	a, b := h.Stack("a", "veth", 1), h.Stack("b", "tap", 2)
 	h.MustCleanShutdown()

@@ -11,6 +11,7 @@ import (
 // A namespace that only processes keep is known by the one that was named. The
 // port stays as long as the namespace does, and nobody can bring it back then.
 func TestNamespaceOfAProcessGoesForGood(t *testing.T) {
+	t.Parallel()
 	h := NewHost(t)
 	others := h.bystanders()
 	for _, kind := range []string{"veth", "tap"} {

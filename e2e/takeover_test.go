@@ -392,6 +392,7 @@ func TestTakeoverWhileOthersAsk(t *testing.T) {
 // stand, holds them up for a moment; while it has the folder of the configuration, changes
 // are refused, and no longer.
 func TestTakeoverByOneThatHangs(t *testing.T) {
+	t.Parallel()
 	h := NewHost(t)
 	a, b := h.Stack("a", "veth", 1), h.Stack("b", "tap", 2)
 	a.Ping(b.Addr("tcp4"))

@@ -14,6 +14,7 @@ import (
 // TestTourOfTheREADME types the tour of the README into one shell, on a host
 // without anything, and holds what it prints against what the README says.
 func TestTourOfTheREADME(t *testing.T) {
+	t.Parallel()
 	Need(t, "bash", "curl", "ping", "tcpdump", "qemu-system-x86_64")
 	h := NewHost(t, NoDaemon)
 	examples, err := filepath.Abs("../examples")
@@ -27,6 +28,7 @@ func TestTourOfTheREADME(t *testing.T) {
 
 // TestTutorialOfLabs does the same with that of docs/lab.md.
 func TestTutorialOfLabs(t *testing.T) {
+	t.Parallel()
 	Need(t, "bash", "ping", "qemu-system-x86_64", "busybox")
 	h := NewHost(t, NoDaemon)
 	newShell(h).follow("../docs/lab.md", 20)
