@@ -207,6 +207,13 @@ func TestConfigApplyOfWhatCannotBe(t *testing.T) {
 	h.Run("ip", "-n", "routed", "addr", "add", "10.9.0.1/24", "dev", "way")
 	h.Run("ip", "-n", "routed", "link", "set", "way", "up")
 	h.Run("ip", "-n", "routed", "route", "add", "default", "via", "10.9.0.2")
+	h.Namespace("routed6") // by IPv6, and by IPv4 with another metric
+	h.Run("ip", "link", "add", "way1", "type", "veth", "peer", "name", "way", "netns", "routed6")
+	h.Run("ip", "-n", "routed6", "addr", "add", "10.9.0.1/24", "dev", "way")
+	h.Run("ip", "-n", "routed6", "addr", "add", "fd00:9::1/64", "dev", "way", "nodad")
+	h.Run("ip", "-n", "routed6", "link", "set", "way", "up")
+	h.Run("ip", "-n", "routed6", "route", "add", "default", "via", "10.9.0.2", "metric", "100")
+	h.Run("ip", "-n", "routed6", "route", "add", "default", "via", "fd00:9::2")
 	h.Run("ip", "tuntap", "add", "ta0", "mode", "tap")
 	was, shown := h.Port("a").Ifindex, h.VS("config", "show")
 	file := h.Path("net.yaml")
@@ -228,6 +235,7 @@ func TestConfigApplyOfWhatCannotBe(t *testing.T) {
 		{anew + "    fdb_size: 1048577\n", 2, []string{"net.yaml:5:15: fdb_size 1048577"}},
 		{anew + "    ageing: -1s\n", 2, []string{"net.yaml:5:13: \"-1s\" is not a time"}},
 		{anew + "      b: {netns: routed, ip: 10.0.0.3/24, gateway: 10.0.0.9}\n", 1, []string{"sw0/b: gateway 10.0.0.9: namespace routed has a default route already", "nothing was changed"}},
+		{anew + "      b: {netns: routed6, ip: [10.0.0.3/24, fd00::3/64], gateway: [10.0.0.9, 'fd00::9']}\n", 1, []string{"sw0/b: gateway fd00::9: namespace routed6 has a default route already", "nothing was changed"}},
 		{anew + "      b: {netns: x, ip: 10.0.0.3/24, gateway: 10.0.0.9}\n      c: {netns: x, ip: 10.0.0.4/24, gateway: 10.0.0.9}\n", 2, []string{"net.yaml:6:47: the port sw0/b has an IPv4 gateway in namespace x already"}},
 		{anew + "      b: {dev: ta0, mtu: 65535}\n", 1, []string{"sw0/b: device ta0 cannot have an MTU of 65535: the most is 65521", "nothing was changed"}},
 		{anew + "      b: {dev: " + h.Port("a").Device + "}\n", 1, []string{"is the switch's own side of port sw0/a", "nothing was changed"}},
@@ -257,6 +265,8 @@ func TestConfigApplyOfWhatCannotBe(t *testing.T) {
 		"      b: {netns: x, ifname: eth0}\n      c: {vm: mine0}\n",
 		"      b: {netns: x, tap: true, ifname: eth0}\n      c: {tap: true, ifname: mine0}\n",
 		"      c: {netns: x, ifname: eth0}\n      b: {vm: mine0}\n",
+		"      c: {netns: routed6, ip: 10.0.0.3/24, gateway: 10.0.0.9}\n",
+		"      b: {netns: routed6, ip: 10.0.0.4/24, gateway: 10.0.0.9}\n",
 	} {
 		if r := apply(ports); r.Code != 0 {
 			t.Errorf("%s: exit %d: %s", ports, r.Code, r.Output())

@@ -56,7 +56,7 @@ func (h *Host) devFits(cfg Config) error {
 		return err
 	}
 	if h.goesWithPort(h.conn, link) {
-		if _, _, ours := aliasOwner(link.Attrs().Alias); ours {
+		if _, _, made := aliasOwner(link.Attrs().Alias); made {
 			return h.unused(link, cfg.Device)
 		}
 		return nil
@@ -70,8 +70,11 @@ func (h *Host) devFits(cfg Config) error {
 func (h *Host) routesFree(c *rtnl.Conn, gateways []netip.Addr, where string) error {
 	for _, g := range gateways {
 		index, found, err := c.DefaultRoute(g)
-		if err != nil || !found {
+		if err != nil {
 			return err
+		}
+		if !found {
+			continue
 		}
 		if link, err := c.Link(index); err != nil || !h.goesWithPort(c, link) {
 			return routeExists(g, where)
