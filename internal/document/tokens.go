@@ -1,7 +1,9 @@
 package document
 
 import (
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/goccy/go-yaml/scanner"
 	"github.com/goccy/go-yaml/token"
@@ -25,14 +27,18 @@ func tokenize(text string) (token.Tokens, *Problem) {
 				return nil, &Problem{Place: placeOf(t), Message: fmt.Sprintf("nested deeper than %d", maxDepth)}
 			}
 		}
-		if err != nil { // io.EOF; anything else is a token as well, which the parser explains
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF), tokens.InvalidToken() != nil: // which the parser explains
 			return tokens, nil
+		default: // nothing may be taken for the whole that is not
+			return nil, &Problem{Message: err.Error()}
 		}
 	}
 }
 
-// nesting estimates from its tokens how deep a document is nested, with an error of
-// less than half.
+// nesting estimates from its tokens how deep a document is nested: half of it at the
+// least, and twice at the most.
 type nesting struct {
 	open       []int // the columns where collections begin that are open; 0 for one in brackets
 	brackets   int   // of open
