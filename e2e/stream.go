@@ -165,18 +165,17 @@ func (s *Stream) count(number string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n, err := strconv.Atoi(number)
-	switch {
-	case err != nil:
-		n = s.got
-		fallthrough
-	case n < s.got, n > s.got && s.window > 0:
+	switch skipped := n - s.got; {
+	case err != nil, skipped < 0, skipped > 0 && s.window > 0:
 		if len(s.problems) < 10 {
 			s.problems = append(s.problems, fmt.Sprintf("frame %s came where %08d was due", number, s.got))
 		}
 	default:
-		s.lost += n - s.got
+		s.lost += skipped
 	}
-	s.got = n // go on from there
+	if err == nil {
+		s.got = n // go on from there
+	}
 	s.got++
 	if !s.last.IsZero() {
 		s.gap = max(s.gap, now.Sub(s.last))
@@ -188,8 +187,7 @@ func (s *Stream) count(number string) {
 
 // Check waits until all that was sent so far has arrived, and fails the test
 // when a frame was lost (of a fast stream [Stream.Lost] counts them), came twice, or
-// overtook another. It returns the
-// longest time between two arrivals since the last call.
+// overtook another. It returns the longest time between two arrivals since the last call.
 func (s *Stream) Check() time.Duration {
 	s.h.t.Helper()
 	s.mu.Lock()
