@@ -87,14 +87,19 @@ func onlyCompares(body []byte) bool {
 	return decode(body, &spec) == nil && spec.DryRun
 }
 
+// configSpec reads what a request asks for.
+func configSpec(r *http.Request, body []byte) (spec api.ConfigSpec, err error) {
+	if _, err := params(r); err != nil {
+		return spec, err
+	}
+	return spec, decode(body, &spec)
+}
+
 // compareConfig says what a document would change. Who may only look is not told what
 // the machine has, which is seen with the daemon's rights.
 func (s *Server) compareConfig(_ context.Context, r *http.Request, body []byte) (answer, error) {
-	if _, err := params(r); err != nil {
-		return answer{}, err
-	}
-	var spec api.ConfigSpec
-	if err := decode(body, &spec); err != nil {
+	spec, err := configSpec(r, body)
+	if err != nil {
 		return answer{}, err
 	}
 	c, err := s.compare(spec, s.standingNow)
@@ -112,11 +117,8 @@ func (s *Server) compareConfig(_ context.Context, r *http.Request, body []byte) 
 
 // setConfig puts a configuration in force: whole, or not at all.
 func (s *Server) setConfig(ctx context.Context, r *http.Request, body []byte) (answer, error) {
-	if _, err := params(r); err != nil {
-		return answer{}, err
-	}
-	var spec api.ConfigSpec
-	if err := decode(body, &spec); err != nil {
+	spec, err := configSpec(r, body)
+	if err != nil {
 		return answer{}, err
 	}
 	c, err := s.compare(spec, s.standing)

@@ -111,17 +111,17 @@ func called(p vswitch.PortInfo) string { return cmp.Or(p.Info.IfName, p.Info.Dev
 // that another got after it was renamed: a configuration has each name once in a place.
 func tellApart(m *model, ports []vswitch.PortInfo) {
 	type name struct{ place, name string }
-	asked := func(p vswitch.PortInfo) (vswitch.PortConfig, name) {
+	named := func(p vswitch.PortInfo) (vswitch.PortConfig, name) {
 		cfg, _ := m.port(port.PeerName{Switch: p.Switch, Port: p.Name})
 		return cfg, name{cfg.Attach.Where(), cfg.Attach.IfName}
 	}
 	times := make(map[name]int)
 	for _, p := range ports {
-		_, n := asked(p)
+		_, n := named(p)
 		times[n]++
 	}
 	for _, p := range ports {
-		cfg, n := asked(p)
+		cfg, n := named(p)
 		if is := called(p); n.name != "" && times[n] > 1 && is != "" && is != n.name {
 			cfg.Attach.IfName = is
 			m.switches[p.Switch].ports[p.Name] = cfg

@@ -12,8 +12,8 @@ import (
 	"github.com/vswitch/vswitch/internal/lockfile"
 )
 
-// TestFolderRemoved removes the folder, what is in it, the journal, or the document, while the store is
-// open, or replaces it: the next change brings all of the document.
+// TestFolderRemoved removes the folder, what is in it, the journal, or the document, while
+// the store is open, or replaces it: the next change brings all of the document.
 func TestFolderRemoved(t *testing.T) {
 	within := func(dir, pattern string) error {
 		names, err := filepath.Glob(filepath.Join(dir, pattern))

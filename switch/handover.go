@@ -243,8 +243,12 @@ func (e *Engine) Remember(est Estate) {
 	}
 	for name, s := range est.Stations {
 		if sw, err := e.find(name); err == nil {
-			e.recall(sw, est.Loops[name])
 			e.learnAll(sw, s)
+		}
+	}
+	for name, loops := range est.Loops {
+		if sw, err := e.find(name); err == nil {
+			e.recall(sw, loops)
 		}
 	}
 }

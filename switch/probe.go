@@ -100,7 +100,8 @@ func (c *core) recognise(f *frame.Frame, vid vlan.ID) bool {
 	return true
 }
 
-// listen is recognise for a port that is barred, and takes in nothing else.
+// listen is recognise for a port that is lost, as one that is barred is, and takes in
+// nothing else.
 func (c *core) listen(policy *vlan.Policy, f *frame.Frame) bool {
 	if dst, _ := f.Addresses(); dst != probeGroup && !dst.IsBroadcast() {
 		return false
