@@ -85,6 +85,17 @@ func TestWhoMayDoWhat(t *testing.T) {
 		}
 	}
 
+	// Nor is much of its memory.
+	long := h.Path("long.yaml")
+	if err := os.WriteFile(long, []byte("switches: {}\n"+strings.Repeat("# long\n", 300_000)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for gid, says := range map[string]string{"5": "over 1048576 bytes", admin: ""} {
+		if r := as(reading, []string{gid}, "config", "diff", long); r.Code != 1 || !strings.Contains(r.Stderr, says) {
+			t.Errorf("groups %s and %s: exit %d, %q, want %q", reading, gid, r.Code, r.Output(), says)
+		}
+	}
+
 	// One group is for both.
 	h.MustCleanShutdown()
 	h.Start("--admin-group", admin)
